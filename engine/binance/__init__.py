@@ -1,0 +1,1 @@
+"""All that knows Binance's wire: payloads, REST, stream connections, depth synchronisation."""

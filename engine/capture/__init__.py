@@ -1,0 +1,1 @@
+"""From stream events to market state and stored candles, and the repair of what is missing."""

@@ -1,0 +1,1 @@
+"""Technical indicators over candles."""

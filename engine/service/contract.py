@@ -1,0 +1,511 @@
+"""The messages between the engine and those who look at it.
+
+They travel as length-prefixed msgpack over a Unix-domain socket: four bytes of length (big endian),
+then one encoded struct. One request gets one answer, in order. The first request of a connection
+is `Hello`. All times are exchange time in epoch milliseconds unless a name ends in `_age_ms`,
+`_s` or says `wall`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from engine.market.candle import Candle
+from engine.market.symbol import SymbolInfo
+from engine.market.trade import Trade
+
+PROTOCOL = 1
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+
+
+class View(msgspec.Struct, frozen=True):
+    """What one viewer shows. It is also a lease on the streams that this needs.
+
+    Attributes:
+        focused: The symbol that book, chart, trades and forecast show; empty for the engine's pick.
+        interval: Interval of chart and forecast.
+        bars: How many candles the chart wants, lead for moving averages included.
+        chart_end_ms: Open time of the last candle wanted; None follows the live edge.
+        ladder_levels: Levels a side.
+        ladder_step: Price step that levels are grouped by; 0 leaves them as they are.
+        tape_length: Trades kept in the tape.
+    """
+
+    focused: str = ""
+    interval: str = "1m"
+    bars: int = 240
+    chart_end_ms: int | None = None
+    ladder_levels: int = 20
+    ladder_step: float = 0.0
+    tape_length: int = 100
+
+
+# --- requests -----------------------------------------------------------------------------------
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """First words of a viewer; `owner` marks the terminal that started this engine."""
+
+    version: str
+    protocol: int = PROTOCOL
+    owner: bool = False
+
+
+class Pull(msgspec.Struct, frozen=True, tag=True):
+    """Ask for what changed after revision `since` (0 asks for everything)."""
+
+    view: View
+    since: int = 0
+
+
+class StatusRequest(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the state of engine, stream, store, books and forecast (answered by `Done`)."""
+
+
+class BookRequest(msgspec.Struct, frozen=True, tag=True):
+    """Ask for a synchronised book; the engine opens it when nobody looks at it yet."""
+
+    symbol: str
+    levels: int = 20
+    timeout_s: float = 10.0
+
+
+class Watch(msgspec.Struct, frozen=True, tag=True):
+    """Put `symbol` on the watchlist."""
+
+    symbol: str
+
+
+class Unwatch(msgspec.Struct, frozen=True, tag=True):
+    """Take `symbol` off the watchlist."""
+
+    symbol: str
+
+
+class Search(msgspec.Struct, frozen=True, tag=True):
+    """Ask for markets whose name holds the letters of `query` in order."""
+
+    query: str
+    limit: int = 50
+
+
+class Backfill(msgspec.Struct, frozen=True, tag=True):
+    """Fetch candles with open times in [start_ms, end_ms) that the store lacks."""
+
+    symbol: str
+    interval: str
+    start_ms: int
+    end_ms: int
+
+
+class Retrain(msgspec.Struct, frozen=True, tag=True):
+    """Queue a training job; with `wait` the answer comes when it has ended."""
+
+    symbol: str
+    interval: str
+    recipe: str = "honest"
+    wait: bool = False
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """Cancel the running training job and empty the queue."""
+
+
+class Import(msgspec.Struct, frozen=True, tag=True):
+    """Import a kline CSV file into the store."""
+
+    path: str
+    symbol: str
+    interval: str
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """Stop the engine in order."""
+
+
+class Goodbye(msgspec.Struct, frozen=True, tag=True):
+    """The viewer leaves on purpose; with `detach` the engine goes on in any case."""
+
+    detach: bool = False
+
+
+Request = (
+    Hello
+    | Pull
+    | StatusRequest
+    | BookRequest
+    | Watch
+    | Unwatch
+    | Search
+    | Backfill
+    | Retrain
+    | Cancel
+    | Import
+    | Stop
+    | Goodbye
+)
+
+
+# --- sections of a frame ------------------------------------------------------------------------
+
+
+class StatusSection(msgspec.Struct, frozen=True):
+    """What the status bar shows.
+
+    Attributes:
+        source: `live`, `demo` or `replay`.
+        source_note: Detail such as the seed or the file; empty for live data.
+        speed: Exchange seconds per wall second.
+        connection: `connecting`, `live`, `stale`, `offline` or `ended`.
+        connection_note: The reason for any state but live, in words.
+        since_wall_ms: Wall time (epoch ms) since when the connection is in this state.
+        exchange_time_ms: Exchange clock now.
+        latency_ms: Median of receipt time minus event time, clock offset taken out; None unknown.
+        data_age_ms: Wall milliseconds since the last stream message; None before the first.
+        messages_per_s: Stream messages in the last second.
+        engine: `starting`, `filling history`, `running` or `stopping`.
+        uptime_s: Wall seconds since the engine started.
+        markets: Markets captured.
+        candles: Candles in the store.
+        version: Version of the engine.
+        pid: Process id of the engine.
+    """
+
+    source: str
+    source_note: str
+    speed: float
+    connection: str
+    connection_note: str
+    since_wall_ms: int
+    exchange_time_ms: int
+    latency_ms: float | None
+    data_age_ms: float | None
+    messages_per_s: float
+    engine: str
+    uptime_s: float
+    markets: int
+    candles: int
+    version: str
+    pid: int
+
+
+class TickerRow(msgspec.Struct, frozen=True):
+    """One line of the watchlist; `spark` holds recent closes, oldest first."""
+
+    symbol: str
+    last: float | None = None
+    change_percent: float | None = None
+    high: float | None = None
+    low: float | None = None
+    volume: float | None = None
+    quote_volume: float | None = None
+    bid: float | None = None
+    ask: float | None = None
+    price_decimals: int = 2
+    status: str = "TRADING"
+    data_age_ms: float | None = None
+    spark: tuple[float, ...] = ()
+
+
+class TickersSection(msgspec.Struct, frozen=True):
+    """The watchlist in its order, and the rows that changed."""
+
+    order: tuple[str, ...]
+    rows: tuple[TickerRow, ...]
+
+
+class BookSection(msgspec.Struct, frozen=True):
+    """The focused symbol's order book.
+
+    Attributes:
+        state: `unsynchronised`, `buffering` or `synchronised`.
+        reason: Why it is not synchronised, in words.
+        age_ms: Wall milliseconds since the last applied event (None without one).
+        bids: (price, quantity), best first, grouped by the view's step; asks likewise.
+        made_up: True when the source derived this book from candles.
+    """
+
+    symbol: str
+    state: str
+    reason: str
+    age_ms: float | None
+    last_update_id: int
+    tick: float
+    price_decimals: int
+    quantity_decimals: int
+    bids: tuple[tuple[float, float], ...] = ()
+    asks: tuple[tuple[float, float], ...] = ()
+    made_up: bool = False
+
+
+class ChartSection(msgspec.Struct, frozen=True):
+    """Candles of the focused symbol and interval.
+
+    Attributes:
+        reset: True when `candles` replace all; else they replace or follow by open time.
+        note: Why there are none or fewer than wanted; empty when all is there.
+        is_oldest: Whether the first candle is the oldest that can be had.
+    """
+
+    symbol: str
+    interval: str
+    price_decimals: int
+    reset: bool
+    candles: tuple[Candle, ...]
+    note: str = ""
+    is_oldest: bool = False
+
+
+class TradesSection(msgspec.Struct, frozen=True):
+    """Newest trades of the focused symbol, oldest first; with `reset` they replace all.
+
+    Attributes:
+        buy_share: Share of taker buys in the base volume of the last minute of exchange time.
+        delta: Taker buy volume minus taker sell volume in that minute (base asset).
+        made_up: True when the source derived these trades from candles.
+    """
+
+    symbol: str
+    price_decimals: int
+    quantity_decimals: int
+    reset: bool
+    trades: tuple[Trade, ...]
+    buy_share: float | None = None
+    delta: float | None = None
+    note: str = ""
+    made_up: bool = False
+
+
+class StorageSection(msgspec.Struct, frozen=True):
+    """Counters of capture and store.
+
+    Attributes:
+        candles: Candles in the store, committed.
+        rows_per_minute: Rows committed in the last wall minute.
+        by_source: Candles by where they came from: `stream`, `rest`, `both`, `import`.
+        database_bytes: Size of the database with its write-ahead log.
+        last_commit_ms: How long the last commit took.
+        last_commit_age_ms: Wall milliseconds since then; None before the first.
+        gaps: Gap rows by state: `open`, `filled`, `exchange_hole`, `unfillable`.
+        messages_per_s: Stream messages in the last second.
+        messages: Stream messages since the engine started.
+        reconnects: Stream reconnects since the engine started.
+        dropped: Messages dropped since the engine started.
+        quarantined: Rows and messages in quarantine.
+        coverage: Share of expected 1m candles stored, for each of the last 24 hours of exchange
+            time, oldest first; None where none was expected.
+        backfill: Progress of a running backfill in words; empty when none runs.
+        weight_used: REST weight used in the current minute, and its limit.
+    """
+
+    candles: int
+    rows_per_minute: float
+    by_source: dict[str, int]
+    database_bytes: int
+    last_commit_ms: float | None
+    last_commit_age_ms: float | None
+    gaps: dict[str, int]
+    messages_per_s: float
+    messages: int
+    reconnects: int
+    dropped: int
+    quarantined: int
+    coverage: tuple[float | None, ...] = ()
+    backfill: str = ""
+    weight_used: tuple[int, int] = (0, 0)
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """The model that forecasts, and what it did on rows it never saw.
+
+    Attributes:
+        version: Such as `v000003`.
+        created_wall_ms: When it was trained (wall clock, epoch ms).
+        rows: Training rows.
+        test_rows: Unseen rows that the figures below are measured on.
+        accuracy: Share of right calls on them, with its 95 % interval in `low` and `high`.
+        verdict: `edge` when it beats the best baseline beyond chance, else `coin toss`.
+    """
+
+    version: str
+    created_wall_ms: int
+    rows: int
+    test_rows: int
+    accuracy: float
+    low: float
+    high: float
+    brier: float
+    log_loss: float
+    baselines: dict[str, float]
+    verdict: str
+
+
+class PredictionRow(msgspec.Struct, frozen=True):
+    """One line of the ledger.
+
+    Attributes:
+        open_time_ms: Open time of the last closed candle it was made from.
+        due_ms: Exchange time when its outcome is known.
+        price: Close it starts from.
+        p_up: Probability that the close `lookahead` candles later is higher.
+        outcome: 1 higher, 0 lower, None not known yet; a tie has outcome None and state `tie`.
+        state: `waiting`, `hit`, `miss`, `tie` or `void` (a candle it needs is missing).
+        outcome_price: The close it was resolved with.
+    """
+
+    open_time_ms: int
+    due_ms: int
+    price: float
+    p_up: float
+    outcome: int | None
+    state: str
+    outcome_price: float | None = None
+    model: str = ""
+
+
+class TrackRecord(msgspec.Struct, frozen=True):
+    """Live outcomes of one symbol and interval, and of the baselines on the same rows.
+
+    Attributes:
+        resolved: Hits plus misses.
+        hit_rate: Hits over resolved, with its 95 % interval in `low` and `high`.
+        baselines: Hit rate by baseline name on the same rows.
+        brier: Mean squared error of the probabilities (a coin scores 0.25).
+        needed: Outcomes still needed to tell this hit rate from a coin; None when told already.
+    """
+
+    resolved: int
+    hit_rate: float | None
+    low: float | None
+    high: float | None
+    baselines: dict[str, float]
+    brier: float | None
+    needed: int | None
+
+
+class JobInfo(msgspec.Struct, frozen=True):
+    """A training job, running, waiting or the last one that ended.
+
+    Attributes:
+        state: `queued`, `fetching`, `starting`, `training`, `evaluating`, `done`, `cancelled`,
+            `failed`.
+        seed_index: Which of `seeds` networks is being fitted, from 1.
+        epoch: Epochs done of `epochs` at most, in this network.
+        loss: Training loss per epoch of this network; `val_loss` beside it.
+        eta_s: Wall seconds left, None unknown.
+        message: What happens or happened, in a sentence.
+    """
+
+    symbol: str
+    interval: str
+    recipe: str
+    state: str
+    seed_index: int = 0
+    seeds: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    loss: tuple[float, ...] = ()
+    val_loss: tuple[float, ...] = ()
+    eta_s: float | None = None
+    message: str = ""
+
+
+class ForecastSection(msgspec.Struct, frozen=True):
+    """The forecast of the focused symbol and interval.
+
+    Attributes:
+        note: Why there is no forecast, in words with what to do; empty when there is one.
+        latest: The newest prediction.
+        recent: The last predictions, oldest first, `latest` included.
+    """
+
+    symbol: str
+    interval: str
+    lookahead: int
+    model: ModelInfo | None
+    latest: PredictionRow | None
+    recent: tuple[PredictionRow, ...]
+    record: TrackRecord | None
+    job: JobInfo | None
+    note: str = ""
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something that happened, for a toast and the log: `level` is info, warning or error."""
+
+    wall_ms: int
+    level: str
+    text: str
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+class Welcome(msgspec.Struct, frozen=True, tag=True):
+    """Answer to `Hello`."""
+
+    version: str
+    protocol: int
+    pid: int
+    source: str
+    focused: str
+    interval: str
+
+
+class Frame(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The sections that changed after the revision asked for; None where nothing did."""
+
+    revision: int
+    status: StatusSection | None = None
+    tickers: TickersSection | None = None
+    book: BookSection | None = None
+    chart: ChartSection | None = None
+    trades: TradesSection | None = None
+    storage: StorageSection | None = None
+    forecast: ForecastSection | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+class Found(msgspec.Struct, frozen=True, tag=True):
+    """Answer to `Search`."""
+
+    symbols: tuple[SymbolInfo, ...]
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """A command was carried out; `data` holds plain JSON-like values."""
+
+    message: str = ""
+    data: dict[str, Any] = {}
+
+
+class Problem(msgspec.Struct, frozen=True, tag=True):
+    """A command was refused; `message` says why and what to do. `usage` marks a user's mistake."""
+
+    message: str
+    usage: bool = False
+
+
+Answer = Welcome | Frame | Found | Done | Problem
+
+_request_decoder = msgspec.msgpack.Decoder(Request)
+_answer_decoder = msgspec.msgpack.Decoder(Answer)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Request | Answer) -> bytes:
+    """Return `message` with its length prefix."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+def decode_request(body: bytes) -> Request:
+    """Decode a request's body; raises `msgspec.DecodeError` on anything else."""
+    return _request_decoder.decode(body)
+
+
+def decode_answer(body: bytes) -> Answer:
+    """Decode an answer's body; raises `msgspec.DecodeError` on anything else."""
+    return _answer_decoder.decode(body)

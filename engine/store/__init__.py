@@ -1,0 +1,1 @@
+"""The SQLite store: schema, the one writer, readers, quarantine, import and export."""

@@ -1,0 +1,1 @@
+"""Panes: each turns a part of a frame into widget calls."""

@@ -1,0 +1,1 @@
+"""Widgets: drawing only."""
