@@ -1,1 +1,1 @@
-"""The field's words as pure values: intervals, candles, trades, tickers, symbols, the order book."""
+"""The field's words as pure values: intervals, candles, trades, tickers, the order book."""

@@ -15,6 +15,7 @@ class SymbolInfo(msgspec.Struct, frozen=True):
         status: `TRADING`, or any other word of the exchange, all of which mean "not trading".
         tick_size: Smallest price step, as the exchange writes it (`0.01000000`).
         step_size: Smallest quantity step, as the exchange writes it.
+        made_up: What the source derived from candles instead of having seen it: `trades`, `book`.
     """
 
     name: str
@@ -23,6 +24,7 @@ class SymbolInfo(msgspec.Struct, frozen=True):
     status: str
     tick_size: str = "0.01000000"
     step_size: str = "0.00001000"
+    made_up: tuple[str, ...] = ()
 
     @property
     def is_trading(self) -> bool:
