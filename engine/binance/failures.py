@@ -1,0 +1,65 @@
+"""Sentences for what can go wrong between here and the exchange."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+PUBLIC_REST_HOST = "data-api.binance.vision"
+PUBLIC_STREAM_HOST = "data-stream.binance.vision"
+BLOCKED_STATUSES = frozenset({403, 451})
+
+
+def address(url: URL) -> str:
+    """Return host and, where it is not the scheme's own, port of `url`."""
+    host = url.host or str(url)
+    return host if url.is_default_port() or url.port is None else f"{host}:{url.port}"
+
+
+def is_loopback(url: URL) -> bool:
+    """Tell whether `url` stays on this machine."""
+    if url.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(url.host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def blocked(url: URL, status: int) -> str:
+    """Say that the exchange refuses this place, and what to set."""
+    return (
+        f"{address(url)} refuses connections from this region or network (HTTP {status}); set "
+        f"rest_url to https://{PUBLIC_REST_HOST} and stream_url to wss://{PUBLIC_STREAM_HOST}, "
+        "or to other hosts that you may use."
+    )
+
+
+def describe(error: BaseException, url: URL) -> str:
+    """Return one sentence for a failed connection or request to `url`."""
+    host = address(url)
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        if error.status in BLOCKED_STATUSES:
+            return blocked(url, error.status)
+        return f"{host} refused the stream connection with HTTP {error.status}."
+    if isinstance(error, (ssl.SSLError, aiohttp.ClientSSLError)):
+        return f"No secure connection to {host}: {error}."
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"The name {url.host} could not be resolved; check the network connection."
+    if isinstance(error, TimeoutError):
+        return f"{host} did not answer in time."
+    if isinstance(error, ConnectionRefusedError) or _is_refused(error):
+        return f"{host} refused the connection; nothing listens there."
+    text = str(error) or type(error).__name__
+    return f"The connection to {host} failed: {text}."
+
+
+def _is_refused(error: BaseException) -> bool:
+    inner = getattr(error, "os_error", None)
+    return isinstance(inner, ConnectionRefusedError)

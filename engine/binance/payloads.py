@@ -1,0 +1,348 @@
+"""Decoding of stream frames into events.
+
+A combined frame `{"stream":...,"data":...}` names its kind in front, so it is decoded in a single
+pass with the struct of that kind. Everything else (raw payloads, arrays, answers to commands) takes
+a second look at its members first. Payloads: web-socket-streams documentation of Binance spot,
+2026-07.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from engine.binance import wire_types as wire
+from engine.binance.events import (
+    AggTradeEvent,
+    BookTickerEvent,
+    CommandAnswer,
+    DepthEvent,
+    Event,
+    KlineEvent,
+    MiniTickerEvent,
+    PartialDepthEvent,
+    ServerShutdown,
+    TickerEvent,
+    TradeEvent,
+    UnknownEvent,
+)
+from engine.binance.wire_types import to_ms
+from engine.market.candle import Candle
+from engine.market.ticker import Ticker
+from engine.market.trade import Trade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "AggTradeEvent",
+    "BadMessage",
+    "BookTickerEvent",
+    "CommandAnswer",
+    "DepthEvent",
+    "Event",
+    "KlineEvent",
+    "MiniTickerEvent",
+    "PartialDepthEvent",
+    "ServerShutdown",
+    "TickerEvent",
+    "TradeEvent",
+    "UnknownEvent",
+    "decode",
+]
+
+_PREFIX = b'{"stream":"'
+_LONGEST_NAME = 256
+_SHUTDOWN_STREAM = "!serverShutdown"
+
+
+class BadMessage(Exception):
+    """Raised for a frame that is not what it claims to be; its text says why."""
+
+
+def decode(frame: bytes | bytearray | memoryview | str) -> list[tuple[str, Event]]:
+    """Decode one text frame.
+
+    Args:
+        frame: JSON as the socket delivered it, combined or raw.
+
+    Returns:
+        The events in it with the name of their stream; several for an array. Raw payloads get the
+        name of the stream that they would come from, answers to commands an empty one.
+
+    Raises:
+        BadMessage: for anything that is no well-formed message of its kind.
+    """
+    try:
+        data = frame.encode() if isinstance(frame, str) else bytes(frame)
+        if data.startswith(_PREFIX):
+            end = data.find(b'"', len(_PREFIX), _LONGEST_NAME)
+            if end > 0:
+                return _decode_combined(_route(data[len(_PREFIX) : end]), data)
+        return _decode_any(data)
+    except RecursionError:
+        raise BadMessage("nested too deeply") from None
+    except UnicodeError as error:
+        raise BadMessage(f"not UTF-8: {error.reason}"[:200]) from error  # type: ignore[attr-defined]
+    except msgspec.MsgspecError as error:
+        raise BadMessage(str(error)[:200]) from error
+
+
+# --- from wire structs to events ----------------------------------------------------------------
+
+
+def _kline(_stream: str, message: wire.KlineMessage) -> KlineEvent:
+    body = message.kline
+    candle = Candle(
+        to_ms(body.open_time),
+        body.open,
+        body.high,
+        body.low,
+        body.close,
+        body.volume,
+        body.quote_volume,
+        body.trades,
+        body.taker_buy_volume,
+        body.taker_buy_quote_volume,
+        body.closed,
+    )
+    return KlineEvent(message.symbol, body.interval, to_ms(message.event_time), candle)
+
+
+def _trade(_stream: str, message: wire.TradeMessage) -> TradeEvent:
+    trade = Trade(
+        message.trade_id,
+        to_ms(message.time),
+        message.price,
+        message.quantity,
+        message.buyer_is_maker,
+    )
+    return TradeEvent(message.symbol, to_ms(message.event_time), trade)
+
+
+def _agg_trade(_stream: str, message: wire.AggTradeMessage) -> AggTradeEvent:
+    trade = Trade(
+        message.last_trade_id,
+        to_ms(message.time),
+        message.price,
+        message.quantity,
+        message.buyer_is_maker,
+    )
+    return AggTradeEvent(
+        message.symbol,
+        to_ms(message.event_time),
+        message.aggregate_id,
+        message.first_trade_id,
+        trade,
+    )
+
+
+def _ticker_of(message: wire.MiniTickerMessage) -> Ticker:
+    return Ticker(
+        message.symbol,
+        to_ms(message.event_time),
+        message.last,
+        message.open,
+        message.high,
+        message.low,
+        message.volume,
+        message.quote_volume,
+    )
+
+
+def _ticker(_stream: str, message: wire.TickerMessage) -> TickerEvent:
+    ticker = _ticker_of(message)
+    return TickerEvent(ticker.symbol, ticker.event_time_ms, ticker, message.bid, message.ask)
+
+
+def _mini_ticker(_stream: str, message: wire.MiniTickerMessage) -> MiniTickerEvent:
+    ticker = _ticker_of(message)
+    return MiniTickerEvent(ticker.symbol, ticker.event_time_ms, ticker)
+
+
+def _book_ticker(_stream: str, message: wire.BookTickerMessage) -> BookTickerEvent:
+    return BookTickerEvent(
+        message.symbol,
+        message.update_id,
+        message.bid,
+        message.bid_quantity,
+        message.ask,
+        message.ask_quantity,
+    )
+
+
+def _depth(_stream: str, message: wire.DepthMessage) -> DepthEvent:
+    if message.first_update_id > message.last_update_id:
+        raise BadMessage("its first update id lies after its last one")
+    return DepthEvent(
+        message.symbol,
+        to_ms(message.event_time),
+        message.first_update_id,
+        message.last_update_id,
+        message.bids,
+        message.asks,
+    )
+
+
+def _partial_depth(stream: str, message: wire.PartialDepthMessage) -> PartialDepthEvent:
+    symbol = stream.partition("@")[0].upper()
+    return PartialDepthEvent(symbol, message.last_update_id, message.bids, message.asks)
+
+
+def _shutdown(_stream: str, message: wire.ShutdownMessage) -> ServerShutdown:
+    return ServerShutdown(to_ms(message.event_time))
+
+
+# --- kinds --------------------------------------------------------------------------------------
+
+
+class _Kind:
+    """How to decode one kind of message, inside an envelope or bare."""
+
+    def __init__(self, wire_type: Any, build: Callable[[str, Any], Event]) -> None:
+        self.build = build
+        self.combined = msgspec.json.Decoder(wire.Combined[wire_type], strict=False).decode
+        self.bare = msgspec.json.Decoder(wire_type, strict=False).decode
+
+
+_KLINE = _Kind(wire.KlineMessage, _kline)
+_MINI_TICKERS = msgspec.json.Decoder(wire.Combined[list[wire.MiniTickerMessage]], strict=False)
+_PARTIAL_DEPTH = _Kind(wire.PartialDepthMessage, _partial_depth)
+_SHUTDOWN = _Kind(wire.ShutdownMessage, _shutdown)
+_ANYTHING = msgspec.json.Decoder(wire.Combined[Raw])
+
+# By what follows the symbol in a stream's name, and by the member `e` of a raw payload.
+_KINDS = {
+    "trade": _Kind(wire.TradeMessage, _trade),
+    "aggTrade": _Kind(wire.AggTradeMessage, _agg_trade),
+    "ticker": _Kind(wire.TickerMessage, _ticker),
+    "miniTicker": _Kind(wire.MiniTickerMessage, _mini_ticker),
+    "bookTicker": _Kind(wire.BookTickerMessage, _book_ticker),
+    "depth": _Kind(wire.DepthMessage, _depth),
+}
+_SUFFIXES = {
+    **_KINDS,
+    "depth@100ms": _KINDS["depth"],
+    **{f"depth{levels}{pace}": _PARTIAL_DEPTH for levels in (5, 10, 20) for pace in ("", "@100ms")},
+}
+_EVENT_NAMES = {
+    "trade": "trade",
+    "aggTrade": "aggTrade",
+    "24hrTicker": "ticker",
+    "24hrMiniTicker": "miniTicker",
+    "depthUpdate": "depth",
+}
+
+
+class _Route(NamedTuple):
+    """Where frames of one stream name go; without a kind the stream is unknown."""
+
+    stream: str
+    kind: _Kind | None
+    is_array: bool = False
+
+
+@lru_cache(maxsize=8192)
+def _route(name: bytes) -> _Route:
+    # A name may carry JSON escapes, which only a JSON decoder should undo.
+    stream = msgspec.json.decode(b'"' + name + b'"', type=str)
+    if stream == "!miniTicker@arr":
+        return _Route(stream, None, is_array=True)
+    if stream == _SHUTDOWN_STREAM:
+        return _Route(stream, _SHUTDOWN)
+    suffix = "" if stream.startswith("!") else stream.partition("@")[2]
+    if suffix.startswith("kline_"):
+        return _Route(stream, _KLINE)
+    return _Route(stream, _SUFFIXES.get(suffix))
+
+
+def _decode_combined(route: _Route, data: bytes) -> list[tuple[str, Event]]:
+    stream, kind, is_array = route
+    if kind is not None:
+        return [(stream, kind.build(stream, kind.combined(data).data))]
+    if is_array:
+        return [(stream, _mini_ticker(stream, item)) for item in _MINI_TICKERS.decode(data).data]
+    _ANYTHING.decode(data)
+    return [(stream, UnknownEvent(stream.rpartition("@")[2]))]
+
+
+# --- frames without a leading stream name -------------------------------------------------------
+
+
+class _Peek(msgspec.Struct, rename={"event": "e", "symbol": "s", "update_id": "u"}):
+    """The members that tell what an object is."""
+
+    stream: str | UnsetType = UNSET
+    event: str | UnsetType = UNSET
+    symbol: str | UnsetType = UNSET
+    update_id: Raw | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+    code: Raw | UnsetType = UNSET
+    msg: str = ""
+    id: int | str | None = None
+
+
+class _ErrorMember(msgspec.Struct):
+    code: int | None = None
+    msg: str = ""
+
+
+_peek = msgspec.json.Decoder(_Peek)
+_array = msgspec.json.Decoder(list[Raw])
+
+
+def _decode_any(data: bytes) -> list[tuple[str, Event]]:
+    if data.lstrip(b" \t\r\n").startswith(b"["):
+        return [pair for item in _array.decode(data) for pair in _decode_object(bytes(item))]
+    return _decode_object(data)
+
+
+def _decode_object(data: bytes) -> list[tuple[str, Event]]:
+    peek = _peek.decode(data)
+    if isinstance(peek.stream, str):
+        return _decode_combined(_route(msgspec.json.encode(peek.stream)[1:-1]), data)
+    if isinstance(peek.event, str):
+        return [_decode_bare(peek.event, peek.symbol, data)]
+    if isinstance(peek.error, Raw):
+        return [("", CommandAnswer(peek.id, _error_text(peek.error)))]
+    if isinstance(peek.code, Raw):
+        return [("", CommandAnswer(peek.id, f"{peek.msg or 'refused'} (code {_text(peek.code)})"))]
+    if isinstance(peek.result, Raw):
+        return [("", CommandAnswer(peek.id))]
+    if isinstance(peek.update_id, Raw) and isinstance(peek.symbol, str):
+        return [_bare("bookTicker", peek.symbol, data)]
+    return [("", UnknownEvent("object without event name"))]
+
+
+def _decode_bare(event: str, symbol: str | UnsetType, data: bytes) -> tuple[str, Event]:
+    if event == "serverShutdown":
+        return _SHUTDOWN_STREAM, _SHUTDOWN.build("", _SHUTDOWN.bare(data))
+    if event == "kline":
+        built = _kline("", _KLINE.bare(data))
+        return f"{built.symbol.lower()}@kline_{built.interval}", built
+    suffix = _EVENT_NAMES.get(event)
+    if suffix is None or not isinstance(symbol, str):
+        return "", UnknownEvent(event)
+    return _bare(suffix, symbol, data)
+
+
+def _bare(suffix: str, symbol: str, data: bytes) -> tuple[str, Event]:
+    kind = _KINDS[suffix]
+    stream = f"{symbol.lower()}@{suffix}"
+    return stream, kind.build(stream, kind.bare(data))
+
+
+def _error_text(raw: Raw) -> str:
+    try:
+        member = msgspec.json.decode(raw, type=_ErrorMember)
+    except msgspec.ValidationError:
+        return _text(raw)
+    return f"{member.msg or 'refused'} (code {member.code})"
+
+
+def _text(raw: Raw) -> str:
+    return bytes(raw).decode(errors="replace").strip('"')[:200]

@@ -1,0 +1,257 @@
+"""Keeps the wanted streams flowing, over as many connections as they need."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import aiohttp
+from yarl import URL
+
+from engine.binance.failures import is_loopback
+from engine.binance.slot import BadHandler, EventHandler, GapHandler, Shared, Slot
+from engine.binance.stream_types import (
+    AttemptLimiter,
+    Counters,
+    Rate,
+    StreamLimits,
+    StreamState,
+    StreamStats,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.2
+
+
+class StreamSupervisor:
+    """Owns the set of wanted streams and the connections that carry them.
+
+    It reconnects for ever, replaces connections before the exchange ends them, and gives up silent
+    ones. All handlers are called in the event loop, in the order of arrival on a connection; they
+    must not block. While one connection replaces another, events come twice: their keys (open
+    time, trade id, update id) tell.
+
+    Args:
+        url: Base address of the streams, such as `wss://data-stream.binance.vision`.
+        on_event: Called with stream name, event and receipt time (wall clock, epoch ns).
+        on_gap: Called with streams that flow from now on but did not before, and the reason:
+            whoever needs them complete fetches the rest by REST.
+        on_bad: Called with reason and text of a frame that could not be decoded.
+        limits: What to keep to.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        on_event: EventHandler,
+        on_gap: GapHandler,
+        on_bad: BadHandler,
+        limits: StreamLimits | None = None,
+    ) -> None:
+        self._url = URL(url.rstrip("/")) / "stream"
+        self._handlers = (on_event, on_gap, on_bad)
+        self._limits = limits or StreamLimits()
+        self._counters = Counters()
+        self._rate = Rate()
+        self._wanted: dict[str, None] = {}
+        self._shared: Shared | None = None
+        self._slots: dict[Slot, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._stopped.set()
+        self._ended = ""
+        self._state = StreamState("connecting", "", _wall_ms())
+
+    # --- what the owner calls -------------------------------------------------------------------
+
+    def want(self, streams: Iterable[str]) -> None:
+        """Make `streams` the whole wanted set; cheap when nothing changed."""
+        wanted = dict.fromkeys(streams)
+        if wanted.keys() != self._wanted.keys():
+            self._wanted = wanted
+            self._spread()
+
+    async def run(self) -> None:
+        """Work until `close`.
+
+        Raises:
+            Exception: what a part of it raised, which is a programming error.
+        """
+        if self._closing.is_set():
+            return
+        self._stopped.clear()
+        try:
+            # Proxies from the environment have no business on loopback.
+            async with aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), trust_env=not is_loopback(self._url)
+            ) as session:
+                self._shared = Shared(
+                    self._url,
+                    session,
+                    self._limits,
+                    AttemptLimiter(self._limits.attempts, self._limits.attempts_window_s),
+                    self._counters,
+                    *self._handlers,
+                )
+                try:
+                    await self._work()
+                finally:
+                    await self._stop()
+        finally:
+            self._shared = None
+            self._stopped.set()
+
+    async def close(self) -> None:
+        """End `run`: close connections in order, and cut those that do not close in time."""
+        self._closing.set()
+        await self._stopped.wait()
+
+    def finish(self, reason: str) -> None:
+        """Deliver what is under way and reconnect no more; the state is `ended` from now on.
+
+        Args:
+            reason: Note for the state, such as "The replay has ended."
+        """
+        self._ended = reason
+        for slot, task in self._slots.items():
+            slot.finish()
+            if not slot.links:
+                task.cancel()
+        self._refresh()
+
+    @property
+    def state(self) -> StreamState:
+        """How the streams are right now."""
+        self._refresh()
+        return self._state
+
+    @property
+    def stats(self) -> StreamStats:
+        """Counters since the start."""
+        counters = self._counters
+        links = [link for slot in self._slots for link in slot.links]
+        last_ns = counters.last_receipt_ns
+        return StreamStats(
+            messages=counters.messages,
+            bytes=counters.bytes,
+            reconnects=counters.reconnects,
+            renewals=counters.renewals,
+            bad=counters.bad,
+            unknown=counters.unknown,
+            refused=counters.refused,
+            handler_failures=counters.handler_failures,
+            attempts=counters.attempts,
+            failed_attempts=counters.failed_attempts,
+            connections=len(links),
+            streams=len({name for link in links for name in link.confirmed}),
+            last_message_wall_ms=last_ns // 1_000_000 if last_ns else None,
+            messages_per_s=self._rate.per_s(),
+        )
+
+    # --- work -----------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        self._spread()
+        while not self._closing.is_set():
+            self._rate.sample(self._counters.messages)
+            self._refresh()
+            for task in self._slots.values():
+                if task.done() and not task.cancelled():
+                    task.result()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_S):
+                    await self._closing.wait()
+
+    async def _stop(self) -> None:
+        tasks = [*self._slots.values(), *self._leaving]
+        self._slots.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _spread(self) -> None:
+        """Put each wanted stream on a connection that has room, and drop what is not wanted."""
+        shared = self._shared
+        if shared is None or self._ended:
+            return
+        homeless = dict(self._wanted)
+        for slot in self._slots:
+            kept = {name: None for name in slot.wanted if name in self._wanted}
+            for name in kept:
+                del homeless[name]
+            slot.wanted = kept
+        room = self._limits.streams_per_connection
+        names = list(homeless)
+        for slot in self._slots:
+            taken = names[: max(0, room - len(slot.wanted))]
+            slot.wanted.update(dict.fromkeys(taken))
+            names = names[len(taken) :]
+        for slot in [slot for slot in self._slots if not slot.wanted]:
+            self._let_go(slot)
+        for start in range(0, len(names), room):
+            slot = Slot(shared)
+            slot.wanted = dict.fromkeys(names[start : start + room])
+            self._slots[slot] = asyncio.create_task(slot.run())
+        for slot in self._slots:
+            slot.wanted_changed()
+
+    def _let_go(self, slot: Slot) -> None:
+        task = self._slots.pop(slot)
+        task.cancel()
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    # --- state ----------------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        connection, note = self._connection_now()
+        if (connection, note) == (self._state.connection, self._state.note):
+            return
+        since_ms = self._state.since_wall_ms
+        if connection != self._state.connection:
+            since_ms = _wall_ms()
+            logger.info("Streams are %s. %s", connection, note)
+        self._state = StreamState(connection, note, since_ms)
+
+    def _connection_now(self) -> tuple[str, str]:
+        if self._ended:
+            return "ended", self._ended
+        slots = list(self._slots)
+        if not slots:
+            return "connecting", "" if self._wanted else "No streams are wanted yet."
+        down = [slot for slot in slots if not slot.links]
+        if len(down) < len(slots):
+            return self._connected_now(slots, down)
+        failures = [slot.failure for slot in down if slot.failure]
+        if failures:
+            return "offline", failures[-1]
+        lost = [slot.lost for slot in down if slot.lost]
+        return "connecting", f"Connecting again: {lost[-1]}." if lost else ""
+
+    def _connected_now(self, slots: list[Slot], down: list[Slot]) -> tuple[str, str]:
+        if down:
+            reason = down[-1].failure or down[-1].lost
+            return "stale", f"{len(down)} of {len(slots)} connections are down. {reason}".strip()
+        links = [link for slot in slots for link in slot.links]
+        if not any(link.confirmed for link in links):
+            refusal = next((link.refusal for link in links if link.refusal), "")
+            note = f"The exchange refused the streams: {refusal}" if refusal else "Subscribing."
+            return "connecting", note
+        quiet_s = min(time.monotonic() - link.last_message_s for link in links)
+        if quiet_s > self._limits.stale_s:
+            return "stale", f"Connected, but no message for more than {self._limits.stale_s:g} s."
+        refusal = next((link.refusal for link in links if link.refusal), "")
+        return "live", f"The exchange refused some streams: {refusal}" if refusal else ""
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
