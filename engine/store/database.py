@@ -1,0 +1,190 @@
+"""Opening the database file: for the one writer, or read-only."""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+from engine.store.errors import (
+    CorruptDatabase,
+    NoDatabase,
+    StoreError,
+    WrongSource,
+    WrongVersion,
+)
+from engine.store.lock import make_directory, not_writable
+from engine.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, set_pragmas
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATABASE_NAME = "klinetop.db"
+_MAGIC = b"SQLite format 3\x00"
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SOURCE_WORDS = {"live": "live data", "demo": "a demo", "replay": "a replay"}
+
+
+def open_for_writing(directory: Path, source: str, source_note: str) -> sqlite3.Connection:
+    """Open or make the database in `directory`, check it, migrate it and stamp it.
+
+    Raises:
+        NotWritable, CorruptDatabase, WrongVersion, WrongSource: each with a sentence for users.
+    """
+    make_directory(directory)
+    path = directory / DATABASE_NAME
+    connection: sqlite3.Connection | None = None
+    try:
+        _check_header(path)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        _check_version(connection, path)
+        _check_pages(connection, path)
+        set_pragmas(connection, writer=True)
+        migrate(connection)
+        _stamp(connection, path, source, source_note)
+    except StoreError:
+        _close(connection)
+        raise
+    except (OSError, sqlite3.Error) as error:
+        _close(connection)
+        raise _translated(error, path) from error
+    return connection
+
+
+def open_for_reading(directory: Path) -> sqlite3.Connection:
+    """Open the database in `directory` read-only, without a check of its pages.
+
+    Raises:
+        NoDatabase, CorruptDatabase, WrongVersion: each with a sentence for users.
+    """
+    path = directory / DATABASE_NAME
+    if not path.is_file():
+        raise NoDatabase(
+            f"There is no klinetop database in {directory}; start `klinetop` or `klinetop serve` "
+            f"with this --data-dir first, or `klinetop import` a file into it."
+        )
+    connection: sqlite3.Connection | None = None
+    try:
+        _check_header(path)
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        set_pragmas(connection, writer=False)
+        _check_version(connection, path, exact=True)
+    except StoreError:
+        _close(connection)
+        raise
+    except (OSError, sqlite3.Error) as error:
+        _close(connection)
+        raise _translated(error, path) from error
+    return connection
+
+
+def is_corruption(error: sqlite3.Error) -> bool:
+    """Tell whether SQLite says that the file is damaged."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _CORRUPT
+
+
+def corrupt(path: Path, found: str) -> CorruptDatabase:
+    """Return the sentence for a damaged database, with the way out."""
+    files = f"{shlex.quote(str(path))}*"
+    aside = shlex.quote(str(path.parent / "damaged"))
+    return CorruptDatabase(
+        f"The database {path} is damaged or no database ({found}). Nothing was changed or deleted: "
+        f"put a backup in its place, or move it aside with "
+        f"`mkdir {aside} && mv {files} {aside}` and start again with an empty one."
+    )
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
+def _translated(error: OSError | sqlite3.Error, path: Path) -> StoreError:
+    if isinstance(error, sqlite3.Error) and is_corruption(error):
+        return corrupt(path, str(error))
+    return not_writable(path.parent, error)
+
+
+def _check_header(path: Path) -> None:
+    if path.exists() and path.stat().st_size:
+        with path.open("rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise corrupt(path, "its first bytes are not those of an SQLite file")
+
+
+def _check_version(connection: sqlite3.Connection, path: Path, *, exact: bool = False) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    program = connection.execute("PRAGMA application_id").fetchone()[0]
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if is_empty and version == 0 and not exact:
+        return
+    if is_empty and exact:
+        raise NoDatabase(
+            f"The database {path} is empty; start `klinetop` on this --data-dir first."
+        )
+    if program != APPLICATION_ID and not _is_half_made(connection):
+        raise WrongVersion(
+            f"{path} is the database of another program; use another --data-dir for klinetop."
+        )
+    if version > SCHEMA_VERSION:
+        raise WrongVersion(
+            f"The database {path} has schema version {version}, and this klinetop knows versions "
+            f"up to {SCHEMA_VERSION}; use the klinetop that wrote it, or another --data-dir."
+        )
+    if exact and version != SCHEMA_VERSION:
+        raise WrongVersion(
+            f"The database {path} has schema version {version}, and this klinetop reads version "
+            f"{SCHEMA_VERSION}; start `klinetop` on it once, which brings it up to date."
+        )
+
+
+def _is_half_made(connection: sqlite3.Connection) -> bool:
+    """Tell whether only the migrations' own table is there: making it was interrupted."""
+    names = {
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+    }
+    return names == {"_sqlite_migrations"}
+
+
+def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        found = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    except sqlite3.DatabaseError as error:
+        if not is_corruption(error):
+            raise
+        found = [str(error)]
+    if found != ["ok"]:
+        raise corrupt(path, "quick_check: " + "; ".join(" ".join(str(f).split()) for f in found))
+
+
+def _stamp(connection: sqlite3.Connection, path: Path, source: str, note: str) -> None:
+    stored = dict(connection.execute("SELECT key, value FROM meta"))
+    if "source" not in stored:
+        stamps = {
+            "source": source,
+            "source_note": note,
+            "schema_version": str(SCHEMA_VERSION),
+            "created_wall_ms": str(time.time_ns() // 1_000_000),
+        }
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", stamps.items())
+        connection.execute("COMMIT")
+    elif (stored["source"], stored.get("source_note", "")) != (source, note):
+        raise WrongSource(
+            f"{path} holds {_describe(stored['source'], stored.get('source_note', ''))}, not "
+            f"{_describe(source, note)}; use another --data-dir."
+        )
+
+
+def _describe(source: str, note: str) -> str:
+    words = _SOURCE_WORDS.get(source, source)
+    return f"{words} ({note})" if note else words

@@ -1,0 +1,114 @@
+"""One engine for each data directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING, Self
+
+from engine.store.errors import DirectoryBusy, NotWritable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+LOCK_NAME = "engine.lock"
+
+
+class DirectoryLock:
+    """An exclusive lock on a data directory, gone with the process that holds it.
+
+    It is a `flock` on `engine.lock` in the directory, and the file holds the holder's process id.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def acquire(cls, directory: Path) -> DirectoryLock:
+        """Lock `directory`, which is made when it does not exist.
+
+        Raises:
+            DirectoryBusy: when another process holds it (or another lock in this one).
+            NotWritable: when directory or lock file can not be made.
+        """
+        make_directory(directory)
+        try:
+            descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise not_writable(directory, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            pid = _read_pid(descriptor)
+            os.close(descriptor)
+            if not isinstance(error, BlockingIOError):
+                raise not_writable(directory, error) from error
+            who = f" (pid {pid})" if pid else ""
+            raise DirectoryBusy(
+                f"Another klinetop engine{who} already holds {directory}; attach to it with "
+                f"`klinetop`, end it with `klinetop stop`, or use another --data-dir.",
+                pid,
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return cls(descriptor)
+
+    @staticmethod
+    def holder(directory: Path) -> int | None:
+        """Return the process id of who holds `directory`; None when nobody does."""
+        try:
+            descriptor = os.open(directory / LOCK_NAME, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read_pid(descriptor)
+        finally:
+            os.close(descriptor)
+        return None
+
+    def release(self) -> None:
+        """Give the directory free; a second call does nothing."""
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def make_directory(directory: Path) -> None:
+    """Make `directory` with its parents.
+
+    Raises:
+        NotWritable: when that is not possible.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable(directory, error) from error
+
+
+def not_writable(directory: Path, error: Exception) -> NotWritable:
+    """Return the sentence for a directory that refused a write."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return NotWritable(
+        f"The data directory {directory} can not be written ({why}); make it writable or choose "
+        f"another one with --data-dir."
+    )
+
+
+def _read_pid(descriptor: int) -> int | None:
+    text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    return int(text) if text.isdigit() else None

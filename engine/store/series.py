@@ -1,0 +1,119 @@
+"""Candles of any interval: the stored ones, and where there are none, made of stored minutes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from engine.market.interval import DAY_MS, parse_interval
+from engine.market.resample import MINUTE, can_resample, resample
+from engine.store.gaps import missing_ranges
+
+if TYPE_CHECKING:
+    from engine.market.candle import Candle
+    from engine.market.interval import Interval
+    from engine.store.reader import Reader
+
+log = logging.getLogger(__name__)
+
+MOST_MINUTES = 1_000_000  # read for one answer with a limit: two years, a second or two
+
+
+def candle_series(
+    reader: Reader,
+    symbol: str,
+    interval: str,
+    *,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    limit: int | None = None,
+) -> list[Candle]:
+    """Return candles with open times in [start_ms, end_ms), ascending; with `limit` the newest.
+
+    What is stored of this interval (the exchange's own candles) wins. What is missing between is
+    made of stored 1m candles, complete buckets only. Where both are at hand and differ, the log
+    says so once for each call.
+
+    Raises:
+        UnknownInterval: for an interval that Binance does not have.
+    """
+    grid = parse_interval(interval)
+    own = reader.candles(symbol, interval, start_ms=start_ms, end_ms=end_ms, limit=limit)
+    if grid == MINUTE or not can_resample(MINUTE, grid):
+        return own
+    if _is_whole(reader, symbol, grid, own, start_ms, end_ms, limit):
+        return own
+    made = _made(reader, symbol, grid, start_ms, end_ms, limit)
+    if not made:
+        return own
+    _log_differences(symbol, interval, own, made)
+    merged = {candle.open_time_ms: candle for candle in made}
+    merged.update((candle.open_time_ms, candle) for candle in own)
+    ordered = [merged[time_ms] for time_ms in sorted(merged)]
+    return ordered if limit is None else ordered[len(ordered) - min(limit, len(ordered)) :]
+
+
+def _is_whole(
+    reader: Reader,
+    symbol: str,
+    grid: Interval,
+    own: list[Candle],
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int | None,
+) -> bool:
+    """Tell whether stored minutes can add nothing to the stored candles of this interval."""
+    if not own:
+        return False
+    first, last = own[0].open_time_ms, own[-1].open_time_ms
+    if limit is None or len(own) < limit:
+        if start_ms is None:
+            return False
+        first = start_ms
+    if missing_ranges([candle.open_time_ms for candle in own], grid.name, first, last + 1):
+        return False
+    after = grid.next(last)
+    if end_ms is not None and after >= end_ms:
+        return True
+    newest = reader.last_open_time(symbol, MINUTE.name)
+    return newest is None or newest < grid.next(after) - MINUTE.length_ms
+
+
+def _made(
+    reader: Reader,
+    symbol: str,
+    grid: Interval,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int | None,
+) -> list[Candle]:
+    """Make the buckets whose open times lie in the range, the newest `limit` of them."""
+    if start_ms is not None and grid.floor(start_ms) < start_ms:
+        start_ms = grid.next(grid.floor(start_ms))
+    if end_ms is not None and grid.floor(end_ms) < end_ms:
+        end_ms = grid.next(grid.floor(end_ms))  # the last bucket opens before and ends after it
+    minutes = None
+    if limit is not None:
+        longest_ms = 31 * DAY_MS if grid.name == "1M" else grid.length_ms
+        minutes = min((limit + 1) * longest_ms // MINUTE.length_ms, MOST_MINUTES)
+    parts = reader.candles(symbol, MINUTE.name, start_ms=start_ms, end_ms=end_ms, limit=minutes)
+    return resample(parts, grid)
+
+
+def _log_differences(symbol: str, interval: str, own: list[Candle], made: list[Candle]) -> None:
+    theirs = {candle.open_time_ms: candle for candle in own}
+    different = [
+        candle.open_time_ms
+        for candle in made
+        if (stored := theirs.get(candle.open_time_ms)) is not None
+        and (stored.open, stored.high, stored.low, stored.close, stored.volume)
+        != (candle.open, candle.high, candle.low, candle.close, candle.volume)
+    ]
+    if different:
+        log.info(
+            "%s %s: %d stored candles differ from their minutes, the first opens at %d",
+            symbol,
+            interval,
+            len(different),
+            different[0],
+        )
