@@ -1,0 +1,153 @@
+"""One WebSocket connection: frames out in one write per turn, commands in under their limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from engine.simulator.commands import answer
+from engine.simulator.hub import text_frame
+
+if TYPE_CHECKING:
+    from engine.simulator.exchange import Exchange
+    from engine.simulator.limits import Limits
+
+
+class Connection:
+    """The server's end of one WebSocket connection.
+
+    Attributes:
+        combined: Whether payloads are wrapped as `{"stream":...,"data":...}`.
+        streams: The streams it listens to, in the order of subscription.
+    """
+
+    def __init__(
+        self, exchange: Exchange, limits: Limits, request: web.Request, *, combined: bool
+    ) -> None:
+        assert request.transport is not None
+        self.combined = combined
+        self.streams: dict[str, None] = {}
+        self._exchange = exchange
+        self._limits = limits
+        self._request = request
+        self._transport = request.transport
+        self._socket = web.WebSocketResponse(
+            compress=False, autoping=False, max_msg_size=limits.largest_command_bytes * 64
+        )
+        self._frames: list[bytes] = []
+        self._size = 0
+        self._scheduled: asyncio.Handle | None = None
+        self._last_pong_s = time.monotonic()
+        self._commands: deque[float] = deque()
+
+    # -- out -----------------------------------------------------------------------------------
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that wait here because the other side does not read."""
+        return self._size + self._transport.get_write_buffer_size()
+
+    def send(self, frame: bytes) -> None:
+        """Queue one ready frame; all frames of one turn of the event loop go in one write."""
+        self._frames.append(frame)
+        self._size += len(frame)
+        if self._scheduled is None:
+            self._scheduled = asyncio.get_running_loop().call_soon(self._flush)
+
+    def abort(self) -> None:
+        """Cut the connection at once, without a close frame."""
+        self._transport.abort()
+
+    def _flush(self) -> None:
+        self._scheduled = None
+        if self._transport.is_closing():
+            self._frames.clear()
+            self._size = 0
+            return
+        if self.backlog_bytes > self._limits.most_backlog_bytes and not math.isinf(
+            self._exchange.clock.speed
+        ):
+            self._frames.clear()
+            self._size = 0
+            self.abort()
+            return
+        stalled_s = self._exchange.faults.stalled_s
+        if stalled_s:
+            loop = asyncio.get_running_loop()
+            self._scheduled = loop.call_later(stalled_s, self._flush)
+            return
+        data = b"".join(self._frames)
+        self._frames.clear()
+        self._size = 0
+        self._transport.write(data)
+
+    # -- in ------------------------------------------------------------------------------------
+
+    async def serve(self, streams: list[str]) -> web.WebSocketResponse:
+        """Run the connection until one side ends it."""
+        await self._socket.prepare(self._request)
+        self._exchange.faults.connections.add(self)
+        pinger = asyncio.create_task(self._ping())
+        try:
+            for stream in streams:
+                await self.subscribe(stream)
+            await self._read()
+        finally:
+            pinger.cancel()
+            self._exchange.faults.connections.discard(self)
+            for stream in self.streams:
+                self._exchange.hub.unsubscribe(self, stream)
+            if self._scheduled is not None:
+                self._scheduled.cancel()
+        return self._socket
+
+    async def subscribe(self, stream: str) -> None:
+        """Listen to `stream`; the history of a long open candle is fetched in a worker thread."""
+        await self._exchange.warm(stream)
+        self.streams[stream] = None
+        self._exchange.hub.subscribe(self, stream)
+
+    def unsubscribe(self, stream: str) -> None:
+        """Stop listening to `stream`."""
+        self.streams.pop(stream, None)
+        self._exchange.hub.unsubscribe(self, stream)
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            if not self._is_within_rate():
+                await self._socket.close(
+                    code=WSCloseCode.POLICY_VIOLATION, message=b"Too many requests"
+                )
+                return
+            if message.type is WSMsgType.PING:
+                await self._socket.pong(message.data)
+            elif message.type is WSMsgType.PONG:
+                self._last_pong_s = time.monotonic()
+            elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                data = message.data
+                text = data.encode() if isinstance(data, str) else bytes(data)
+                if len(text) <= self._limits.largest_command_bytes:
+                    self.send(text_frame(await answer(self, text, self._limits.most_streams)))
+
+    def _is_within_rate(self) -> bool:
+        now_s = time.monotonic()
+        times = self._commands
+        times.append(now_s)
+        while times[0] <= now_s - 1.0:
+            times.popleft()
+        return len(times) <= self._limits.most_commands_per_s
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.ping_s)
+            if time.monotonic() - self._last_pong_s > self._limits.pong_s + self._limits.ping_s:
+                self.abort()
+                return
+            with contextlib.suppress(ConnectionError):  # the reader notices that it is gone
+                await self._socket.ping(str(int(time.time() * 1000)).encode())

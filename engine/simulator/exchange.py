@@ -1,0 +1,348 @@
+"""The core of the simulated exchange: events of a source in, streams and REST answers out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from engine.market.interval import INTERVALS, MINUTE_MS
+from engine.simulator import wire
+from engine.simulator.faults import Faults
+from engine.simulator.hub import Hub
+from engine.simulator.market_state import MarketState
+from engine.simulator.streams import parse_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from engine.market.book import Level
+    from engine.market.candle import Candle
+    from engine.market.interval import Interval
+    from engine.market.symbol import SymbolInfo
+    from engine.market.trade import Trade
+    from engine.simulator.clock import ExchangeClock
+    from engine.simulator.market_state import Aggregate
+    from engine.simulator.source import Source
+
+_MINUTE = INTERVALS["1m"]
+_ROOM_BYTES = 1 << 20
+_LONGER = tuple(interval for name, interval in INTERVALS.items() if name not in ("1s", "1m"))
+
+
+class Exchange:
+    """Clock, markets and stream subscriptions; fed by one `Source`.
+
+    Attributes:
+        source: What feeds it.
+        clock: The exchange's clock.
+        faults: Switches that make it misbehave.
+        hub: Stream subscriptions.
+        infos: SymbolInfo by symbol.
+        states: MarketState by symbol.
+        made_up: What of the source is not real (`source.made_up`).
+        catch_up: A source that can emit at once whatever is due may set this to a function; it is
+            called before REST answers, so that they are exact at the clock's time.
+        has_ended: Whether the source had nothing left.
+    """
+
+    def __init__(self, source: Source, clock: ExchangeClock) -> None:
+        self.source = source
+        self.clock = clock
+        self.faults = Faults()
+        self.hub = Hub(self.faults)
+        self.infos: dict[str, SymbolInfo] = {info.name: info for info in source.symbols()}
+        self.states = {
+            name: MarketState(info, source, source.start_ms) for name, info in self.infos.items()
+        }
+        self.made_up = source.made_up
+        self.catch_up: Callable[[], None] = _nothing
+        self.has_ended = False
+        self._stems = {name: name.lower() for name in self.infos}
+        self._recorded = source.recorded_streams
+        self._finest_ms = source.finest.length_ms
+        self._now_ms = source.start_ms
+        self._minute_end_ms = source.start_ms // MINUTE_MS * MINUTE_MS + MINUTE_MS
+
+    @property
+    def now_ms(self) -> int:
+        """Exchange time up to which every event has been given (the last `advance`)."""
+        return self._now_ms
+
+    def load(self) -> None:
+        """Fetch from the source what precedes the start; call it once, before anything else."""
+        for state in self.states.values():
+            state.load()
+
+    async def subscribed(self) -> None:
+        """Wait until anybody has subscribed to a stream."""
+        await self.hub.first_subscription.wait()
+
+    async def room(self) -> None:
+        """Wait until every subscriber has read most of what it was sent."""
+        while any(  # noqa: ASYNC110 - a transport tells nobody when its buffer drains
+            peer.backlog_bytes > _ROOM_BYTES for peer in self.faults.connections
+        ):
+            await asyncio.sleep(0.001)
+
+    def derives(self, stream: str) -> bool:
+        """Tell whether somebody wants `stream` and the source does not send it itself."""
+        return self.hub.wants(stream) and stream not in self._recorded
+
+    # -- events from the source -----------------------------------------------------------------
+
+    def trade(self, symbol: str, trade: Trade, *, count: int = 1) -> None:
+        """Take one trade: candles, ticker, `trade` and `aggTrade` streams follow from it.
+
+        A trade of a later minute closes the minutes before it, of all markets.
+
+        Args:
+            symbol: The market.
+            trade: The trade.
+            count: For how many trades it stands; its id is the last of theirs.
+        """
+        time_ms = trade.time_ms
+        if time_ms >= self._minute_end_ms:
+            self.advance(time_ms - time_ms % MINUTE_MS)
+        state = self.states[symbol]
+        self._now_ms = event_ms = max(time_ms, self._now_ms)
+        self._roll_seconds(symbol, state, time_ms)
+        finished = state.add(trade, count)
+        name = f"{self._stems[symbol]}@trade"
+        if self.derives(name):
+            self.hub.publish(name, wire.trade(symbol, trade, event_ms))
+        if finished is not None:
+            self._publish_aggregate(symbol, finished)
+
+    def depth(self, symbol: str, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+        """Change levels of the book at once (absolute quantities, 0 removes).
+
+        One call is one update id. Changes go out as diffs every 100 ms of wall-clock time with
+        honest U and u; `bookTicker` goes out at once when the top changes.
+        """
+        state = self.states[symbol]
+        book = state.book
+        update_id = book.last_update_id + 1
+        bids, asks = list(bids), list(asks)
+        book.apply(update_id, bids, asks)
+        book.fast.add(update_id, update_id, bids, asks)
+        book.slow.add(update_id, update_id, bids, asks)
+        if state.derives_top:
+            self._publish_top(symbol, state)
+
+    def load_book(
+        self, symbol: str, last_update_id: int, bids: Iterable[Level], asks: Iterable[Level]
+    ) -> None:
+        """Set the whole book, as from a recorded snapshot; nothing is streamed."""
+        book = self.states[symbol].book
+        book.load(last_update_id, bids, asks)
+        book.fast.take()
+        book.slow.take()
+
+    def depth_recorded(
+        self,
+        symbol: str,
+        first_update_id: int,
+        last_update_id: int,
+        bids: Iterable[Level],
+        asks: Iterable[Level],
+        *,
+        event_time_ms: int,
+        payload: bytes | None = None,
+    ) -> None:
+        """Take a recorded diff with its own ids and send it at once on `depth@100ms`.
+
+        Args:
+            symbol: The market.
+            first_update_id: The wire's U.
+            last_update_id: The wire's u.
+            bids: Absolute quantities; 0 removes.
+            asks: Absolute quantities; 0 removes.
+            event_time_ms: The wire's E.
+            payload: The recorded JSON object, sent verbatim; without it one is written.
+        """
+        state = self.states[symbol]
+        bids, asks = list(bids), list(asks)
+        state.book.apply(last_update_id, bids, asks)
+        state.book.slow.add(first_update_id, last_update_id, bids, asks)
+        if payload is None:
+            payload = wire.depth_update(
+                symbol, first_update_id, last_update_id, bids, asks, event_time_ms
+            )
+        self._publish_diff(f"{self._stems[symbol]}@depth@100ms", payload)
+        if state.derives_top:
+            self._publish_top(symbol, state)
+
+    def book_ticker(
+        self,
+        symbol: str,
+        update_id: int,
+        bid: Level,
+        ask: Level,
+        *,
+        payload: bytes | None = None,
+    ) -> None:
+        """Send a recorded top of book; from then on the exchange derives none for `symbol`."""
+        state = self.states[symbol]
+        state.derives_top = False
+        state.sent_top = (*bid, *ask)
+        name = f"{self._stems[symbol]}@bookTicker"
+        if self.hub.wants(name):
+            self.hub.publish(name, payload or wire.book_ticker(symbol, update_id, state.sent_top))
+
+    def candle(self, symbol: str, candle: Candle, interval: str = "1m") -> None:
+        """Give the true closed candle of a live interval, to stand above what trades add up to.
+
+        Call it before the `advance` that passes the candle's close time.
+        """
+        self.states[symbol].give(candle, interval)
+
+    def verbatim(self, stream: str, payload: bytes) -> None:
+        """Send any JSON object to the subscribers of `stream`, and change no state."""
+        self.hub.publish(stream, payload)
+
+    def advance(self, time_ms: int) -> None:
+        """State that every event up to `time_ms` was given: candles that are over close."""
+        while self._minute_end_ms <= time_ms:
+            boundary_ms = self._minute_end_ms
+            self._now_ms = max(self._now_ms, boundary_ms)
+            self._minute_end_ms += MINUTE_MS
+            for symbol, state in self.states.items():
+                self._roll_seconds(symbol, state, boundary_ms)
+                minute = state.close_minute(boundary_ms)
+                if minute is not None:
+                    self._publish_candle(symbol, _MINUTE, minute, boundary_ms)
+                self._publish_longer(symbol, state, boundary_ms)
+        for symbol, state in self.states.items():
+            self._roll_seconds(symbol, state, time_ms)
+        self._now_ms = max(self._now_ms, time_ms)
+
+    # -- what REST shows ---------------------------------------------------------------------
+
+    async def candles(
+        self,
+        symbol: str,
+        interval: Interval,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+    ) -> list[Candle]:
+        """Return candles as REST klines does (times inclusive), the open one as last row.
+
+        The source's history is read in a worker thread.
+
+        Args:
+            symbol: A market of this exchange.
+            interval: Any interval.
+            start_ms: First open time; the oldest `limit` rows from there on are returned.
+            end_ms: Last open time; without a start the newest `limit` rows up to it are returned.
+            limit: Most rows.
+        """
+        if interval.length_ms < self._finest_ms:
+            return []
+        last_ms = self._now_ms if end_ms is None else min(end_ms, self._now_ms)
+        state = self.states[symbol]
+        if not state.is_prepared(interval):
+            await asyncio.to_thread(state.prepare, interval)
+        live_ms = interval.floor(self.source.start_ms // MINUTE_MS * MINUTE_MS)
+        if start_ms is None:
+            first_ms = interval.back(interval.floor(last_ms), limit - 1)
+            rows = state.live_candles(interval, first_ms, last_ms)[-limit:]
+            missing = limit - len(rows)
+            if missing:
+                end_ms = min(last_ms + 1, live_ms)
+                rows = await self._history(symbol, interval, None, end_ms, missing) + rows
+            return rows
+        rows = []
+        if start_ms < live_ms:
+            end_ms = min(last_ms + 1, live_ms)
+            rows = await self._history(symbol, interval, start_ms, end_ms, limit)
+        if len(rows) < limit:
+            room_ms = interval.floor(max(start_ms, live_ms)) + interval.length_ms * limit * 2
+            live = state.live_candles(interval, max(start_ms, live_ms), min(last_ms, room_ms))
+            rows += [row for row in live if row.open_time_ms >= start_ms][: limit - len(rows)]
+        return rows
+
+    async def _history(
+        self, symbol: str, interval: Interval, start_ms: int | None, end_ms: int, limit: int
+    ) -> list[Candle]:
+        return await asyncio.to_thread(
+            self.source.history, symbol, interval, start_ms, end_ms, limit
+        )
+
+    async def warm(self, stream: str) -> None:
+        """Fetch in a worker thread what a kline stream's open candle needs of history."""
+        name = parse_stream(stream)
+        if name is not None and name.kind == "kline" and name.symbol in self.states:
+            state = self.states[name.symbol]
+            interval = INTERVALS[name.interval]
+            if not state.is_prepared(interval):
+                await asyncio.to_thread(state.prepare, interval)
+
+    def snapshot(self, symbol: str, limit: int) -> tuple[int, list[Level], list[Level]]:
+        """Return last update id, bids and asks (best first, at most `limit` a side)."""
+        book = self.states[symbol].book
+        return book.last_update_id, book.bids(limit), book.asks(limit)
+
+    # -- pushes --------------------------------------------------------------------------------
+
+    def push_diff(self, symbol: str, *, fast: bool) -> None:
+        """Send the pending changes of the book on `depth@100ms` (`fast`) or `depth`."""
+        book = self.states[symbol].book
+        taken = (book.fast if fast else book.slow).take()
+        name = f"{self._stems[symbol]}@depth{'@100ms' if fast else ''}"
+        if taken is not None and self.derives(name):
+            self._publish_diff(name, wire.depth_update(symbol, *taken, self._now_ms))
+
+    def push_candle(self, symbol: str, interval: Interval) -> None:
+        """Send the open candle of one kline stream."""
+        candle = self.states[symbol].open_candle(interval)
+        if candle is not None:
+            self._publish_candle(symbol, interval, candle, self._now_ms)
+
+    def _publish_diff(self, name: str, payload: bytes) -> None:
+        if self.hub.wants(name):
+            for _ in range(self.faults.copies_of_next_diff()):
+                self.hub.publish(name, payload)
+
+    def _publish_top(self, symbol: str, state: MarketState) -> None:
+        top = state.book.top()
+        if top is None or top == state.sent_top:
+            return
+        state.sent_top = top
+        name = f"{self._stems[symbol]}@bookTicker"
+        if self.derives(name):
+            self.hub.publish(name, wire.book_ticker(symbol, state.book.last_update_id, top))
+
+    def _publish_aggregate(self, symbol: str, aggregate: Aggregate) -> None:
+        name = f"{self._stems[symbol]}@aggTrade"
+        if self.derives(name):
+            self.hub.publish(name, wire.agg_trade(symbol, *aggregate, self._now_ms))
+
+    def _publish_longer(self, symbol: str, state: MarketState, boundary_ms: int) -> None:
+        for interval in _LONGER:
+            name = f"{self._stems[symbol]}@kline_{interval.name}"
+            if self.derives(name) and interval.is_aligned(boundary_ms):
+                candle = state.closing_candle(interval, boundary_ms)
+                if candle is not None:
+                    self._publish_candle(symbol, interval, candle, boundary_ms)
+
+    def _publish_candle(
+        self, symbol: str, interval: Interval, candle: Candle, event_time_ms: int
+    ) -> None:
+        name = f"{self._stems[symbol]}@kline_{interval.name}"
+        if not self.derives(name) or interval.length_ms < self._finest_ms:
+            return
+        last = self.states[symbol].last_trade
+        close_ms = interval.close_time(candle.open_time_ms)
+        last_id = last.trade_id if last else -1
+        self.hub.publish(
+            name, wire.kline(symbol, interval.name, candle, close_ms, last_id, event_time_ms)
+        )
+
+    def _roll_seconds(self, symbol: str, state: MarketState, time_ms: int) -> None:
+        for candle in state.roll_seconds(time_ms):
+            self._publish_candle(symbol, INTERVALS["1s"], candle, candle.open_time_ms + 1000)
+
+
+def _nothing() -> None:
+    pass

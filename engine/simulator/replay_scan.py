@@ -1,0 +1,347 @@
+"""What one pass over a recording tells before it is played."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine.market.candle import Candle
+from engine.market.interval import INTERVALS, MINUTE_MS
+from engine.market.symbol import SymbolInfo
+from engine.simulator.recording import Unread, merged
+from engine.simulator.replay_parts import ReplayError, decimals_in, symbol_info
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from engine.simulator.recording import Line
+
+_logger = logging.getLogger(__name__)
+
+_NS_PER_MS = 1_000_000
+_LOGGED = 5
+
+
+class TradePayload(msgspec.Struct):
+    """A `trade` or `aggTrade` event (aggTrade's `f`, `l` are the ids of its trades)."""
+
+    E: int
+    T: int
+    p: str
+    q: str
+    m: bool
+    t: int = -1
+    f: int = -1
+    l: int = -1  # noqa: E741
+
+
+class DepthPayload(msgspec.Struct):
+    """A `depthUpdate` event."""
+
+    E: int
+    U: int
+    u: int
+    b: list[tuple[float, float]]
+    a: list[tuple[float, float]]
+
+
+class TopPayload(msgspec.Struct):
+    """A `bookTicker` event."""
+
+    u: int
+    b: str
+    B: str
+    a: str
+    A: str
+
+
+class KlineBody(msgspec.Struct):
+    """The `k` of a `kline` event."""
+
+    t: int
+    i: str
+    o: float
+    h: float
+    l: float  # noqa: E741
+    c: float
+    v: float
+    q: float
+    n: int
+    x: bool
+    V: float
+    Q: float
+
+
+class KlinePayload(msgspec.Struct):
+    """A `kline` event."""
+
+    E: int
+    k: KlineBody
+
+
+class SnapshotPayload(msgspec.Struct):
+    """The answer of GET depth."""
+
+    lastUpdateId: int  # noqa: N815
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+
+
+class _PriceFilter(msgspec.Struct):
+    filterType: str  # noqa: N815
+    tickSize: str = ""  # noqa: N815
+    stepSize: str = ""  # noqa: N815
+
+
+class _Market(msgspec.Struct):
+    symbol: str
+    status: str
+    baseAsset: str  # noqa: N815
+    quoteAsset: str  # noqa: N815
+    filters: list[_PriceFilter]
+
+
+class _ExchangeInfo(msgspec.Struct):
+    symbols: list[_Market]
+
+
+class _Timed(msgspec.Struct):
+    E: int | None = None
+
+
+decode_trade = msgspec.json.Decoder(TradePayload).decode
+decode_depth = msgspec.json.Decoder(DepthPayload, strict=False).decode
+decode_top = msgspec.json.Decoder(TopPayload).decode
+decode_kline = msgspec.json.Decoder(KlinePayload, strict=False).decode
+decode_snapshot = msgspec.json.Decoder(SnapshotPayload, strict=False).decode
+_decode_info = msgspec.json.Decoder(_ExchangeInfo).decode
+_decode_timed = msgspec.json.Decoder(_Timed).decode
+
+
+@dataclass(slots=True)
+class MarketFacts:
+    """What a recording holds of one market.
+
+    Attributes:
+        name: The symbol.
+        price_decimals: Most decimals of its prices.
+        quantity_decimals: Most decimals of its quantities.
+        snapshots: Recorded answers of GET depth, ascending by update id.
+        lost_trades: Trades that the recorder missed, by the gaps in the ids.
+        closed: Closed candles of recorded kline streams.
+    """
+
+    name: str
+    price_decimals: int = 0
+    quantity_decimals: int = 0
+    snapshots: list[SnapshotPayload] = field(default_factory=list)
+    lost_trades: int = 0
+    closed: list[tuple[str, Candle]] = field(default_factory=list)
+    last_trade_id: int = -1
+
+    def saw(self, price: str, quantity: str) -> None:
+        """Take the decimals of one price and quantity into account."""
+        self.price_decimals = max(self.price_decimals, decimals_in(price))
+        self.quantity_decimals = max(self.quantity_decimals, decimals_in(quantity))
+
+
+@dataclass(slots=True)
+class RecordingFacts:
+    """What a pass over a recording found.
+
+    Attributes:
+        paths: The files.
+        markets: By symbol, in the order of appearance.
+        infos: What a recorded exchangeInfo says, by symbol.
+        streams: Names of all recorded streams.
+        offset_ns: Exchange time minus receipt time of the least delayed message.
+        first_ns: Receipt time of the first message.
+        last_ns: Receipt time of the last message.
+        messages: Number of messages.
+        unread: Number of lines that hold none.
+        late_ns: By minute boundary (exchange ms), the receipt time of the last trade of the minute
+            before it, where that trade was received after the boundary.
+    """
+
+    paths: tuple[Path, ...]
+    markets: dict[str, MarketFacts] = field(default_factory=dict)
+    infos: dict[str, SymbolInfo] = field(default_factory=dict)
+    streams: set[str] = field(default_factory=set)
+    offset_ns: int | None = None
+    first_ns: int | None = None
+    last_ns: int = 0
+    messages: int = 0
+    unread: int = 0
+    late_ns: dict[int, int] = field(default_factory=dict)
+
+    def time_ms(self, receipt_ns: int) -> int:
+        """Return the exchange time (epoch ms) at which a message was received."""
+        return (receipt_ns + (self.offset_ns or 0)) // _NS_PER_MS
+
+    @property
+    def start_ms(self) -> int:
+        """Exchange time of the first message."""
+        return self.time_ms(self.first_ns or 0)
+
+    @property
+    def end_ms(self) -> int:
+        """Exchange time of the last message."""
+        return self.time_ms(self.last_ns)
+
+    @property
+    def whole_from_ms(self) -> int:
+        """First whole minute: the first that opens when the recording already runs."""
+        return -(-self.start_ms // MINUTE_MS) * MINUTE_MS
+
+    def info(self, name: str) -> SymbolInfo:
+        """Describe a market: as recorded, else by the decimals of its numbers."""
+        if name in self.infos:
+            return self.infos[name]
+        market = self.markets[name]
+        return symbol_info(name, market.price_decimals, market.quantity_decimals)
+
+
+def symbol_of(stream: str) -> str:
+    """Return the symbol of a stream name, empty for all-market streams."""
+    return "" if stream.startswith("!") else stream.partition("@")[0].upper()
+
+
+def kind_of(stream: str) -> str:
+    """Return what a stream sends: `trade`, `depth@100ms`, `kline_1m` and so on."""
+    return stream.partition("@")[2]
+
+
+def scan(paths: Sequence[Path]) -> RecordingFacts:
+    """Read a recording once and keep what playing it needs to know in advance.
+
+    Raises:
+        ReplayError: when it holds no message of any market.
+    """
+    facts = RecordingFacts(tuple(paths))
+    orphans: list[SnapshotPayload] = []
+    trades: list[tuple[int, int]] = []
+    for line in merged(paths):
+        if isinstance(line, Unread):
+            _count_unread(facts, line)
+            continue
+        try:
+            _note(facts, line, orphans, trades)
+        except msgspec.DecodeError as error:
+            _count_unread(facts, Unread(paths[0], 0, f"{line.name}: {error}"))
+    if not facts.markets:
+        names = ", ".join(path.name for path in paths)
+        raise ReplayError(f"The recording {names} holds no message of any market.")
+    _settle(facts, orphans, trades)
+    return facts
+
+
+def _count_unread(facts: RecordingFacts, line: Unread) -> None:
+    facts.unread += 1
+    if facts.unread <= _LOGGED:
+        _logger.warning("%s line %d: %s", line.path.name, line.line_number, line.reason)
+
+
+def _note(
+    facts: RecordingFacts,
+    line: Line,
+    orphans: list[SnapshotPayload],
+    trades: list[tuple[int, int]],
+) -> None:
+    if line.kind == "exchangeInfo":
+        facts.infos = {
+            market.symbol: _described(market) for market in _decode_info(line.payload).symbols
+        }
+        return
+    if line.kind == "depth":
+        snapshot = decode_snapshot(line.payload)
+        owner = facts.markets.setdefault(line.name, MarketFacts(line.name)) if line.name else None
+        (orphans if owner is None else owner.snapshots).append(snapshot)
+    else:
+        _note_stream(facts, line, trades)
+    facts.messages += 1
+    facts.first_ns = line.receipt_ns if facts.first_ns is None else facts.first_ns
+    facts.last_ns = max(facts.last_ns, line.receipt_ns)
+
+
+def _note_stream(facts: RecordingFacts, line: Line, trades: list[tuple[int, int]]) -> None:
+    facts.streams.add(line.name)
+    symbol, kind = symbol_of(line.name), kind_of(line.name)
+    if not symbol:
+        return
+    market = facts.markets.setdefault(symbol, MarketFacts(symbol))
+    event_ms: int | None
+    if kind in ("trade", "aggTrade"):
+        trade = decode_trade(line.payload)
+        event_ms = trade.E
+        market.saw(trade.p, trade.q)
+        trades.append((line.receipt_ns, trade.T))
+        _note_ids(market, trade)
+    elif kind == "bookTicker":
+        top = decode_top(line.payload)
+        market.saw(top.b, top.B)
+        market.saw(top.a, top.A)
+        return
+    elif kind.startswith("kline_") and "@" not in kind:
+        kline = decode_kline(line.payload)
+        event_ms = kline.E
+        if kline.k.x and kline.k.i in INTERVALS:
+            market.closed.append((kline.k.i, candle_of(kline.k)))
+    else:
+        event_ms = _decode_timed(line.payload).E
+    if event_ms is not None:
+        offset_ns = event_ms * _NS_PER_MS - line.receipt_ns
+        facts.offset_ns = offset_ns if facts.offset_ns is None else max(facts.offset_ns, offset_ns)
+
+
+def candle_of(body: KlineBody) -> Candle:
+    """Return the candle of a recorded kline event."""
+    return Candle(
+        body.t, body.o, body.h, body.l, body.c, body.v, body.q, body.n, body.V, body.Q, body.x
+    )
+
+
+def _note_ids(market: MarketFacts, trade: TradePayload) -> None:
+    first, last = (trade.t, trade.t) if trade.t >= 0 else (trade.f, trade.l)
+    if market.last_trade_id >= 0 and first > market.last_trade_id + 1:
+        market.lost_trades += first - market.last_trade_id - 1
+    market.last_trade_id = max(market.last_trade_id, last)
+
+
+def _described(market: _Market) -> SymbolInfo:
+    filters = {item.filterType: item for item in market.filters}
+    price, lot = filters.get("PRICE_FILTER"), filters.get("LOT_SIZE")
+    defaults = SymbolInfo(market.symbol, market.baseAsset, market.quoteAsset, market.status)
+    return SymbolInfo(
+        market.symbol,
+        market.baseAsset,
+        market.quoteAsset,
+        market.status,
+        price.tickSize if price and price.tickSize else defaults.tick_size,
+        lot.stepSize if lot and lot.stepSize else defaults.step_size,
+    )
+
+
+def _settle(
+    facts: RecordingFacts, orphans: list[SnapshotPayload], trades: list[tuple[int, int]]
+) -> None:
+    if orphans and len(facts.markets) == 1:
+        next(iter(facts.markets.values())).snapshots.extend(orphans)
+    elif orphans:
+        _logger.warning("%d depth answers do not tell their symbol and are left out", len(orphans))
+        facts.unread += len(orphans)
+    for market in facts.markets.values():
+        market.snapshots.sort(key=lambda snapshot: snapshot.lastUpdateId)
+        if market.lost_trades:
+            _logger.warning(
+                "the recorder missed %d trades of %s; candles made of its trades lack them",
+                market.lost_trades,
+                market.name,
+            )
+    for receipt_ns, trade_ms in trades:
+        boundary_ms = facts.time_ms(receipt_ns) // MINUTE_MS * MINUTE_MS
+        if trade_ms < boundary_ms:
+            facts.late_ns[boundary_ms] = max(facts.late_ns.get(boundary_ms, 0), receipt_ns)

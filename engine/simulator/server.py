@@ -1,0 +1,147 @@
+"""The simulated exchange on a port: REST and WebSocket on one loopback address."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from engine.simulator.clock import ExchangeClock
+from engine.simulator.connection import Connection
+from engine.simulator.exchange import Exchange
+from engine.simulator.limits import Limits
+from engine.simulator.pump import Pump
+from engine.simulator.rest import RestApi
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from engine.simulator.faults import Faults
+    from engine.simulator.source import Source
+
+_log = logging.getLogger(__name__)
+_LONGEST_LINE = 65_536
+_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A simulated exchange that answers.
+
+    Attributes:
+        rest_url: Such as `http://127.0.0.1:40123` (paths start with `/api/v3`).
+        stream_url: Such as `ws://127.0.0.1:40123` (paths `/ws` and `/stream`).
+        exchange: Its core.
+        ended: Done when the source has nothing left; holds its error if it failed.
+    """
+
+    rest_url: str
+    stream_url: str
+    exchange: Exchange
+    ended: asyncio.Future[None]
+
+    @property
+    def faults(self) -> Faults:
+        """The switches that make it misbehave."""
+        return self.exchange.faults
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    source: Source,
+    *,
+    port: int = 0,
+    host: str = _HOST,
+    speed: float = 1.0,
+    limits: Limits | None = None,
+) -> AsyncIterator[Running]:
+    """Run a simulated exchange for as long as the context lasts.
+
+    Args:
+        source: The market to show.
+        port: TCP port; 0 takes a free one.
+        host: Address to listen on.
+        speed: Exchange seconds per wall-clock second; `math.inf` goes as fast as clients read.
+        limits: Weights, streams, pings; the documented ones without it.
+
+    Raises:
+        OSError: when the port can not be had.
+    """
+    limits = limits or Limits()
+    clock = ExchangeClock(source.start_ms, speed, running=False)
+    exchange = Exchange(source, clock)
+    await asyncio.to_thread(exchange.load)
+    runner = web.AppRunner(
+        _application(exchange, limits),
+        max_line_size=_LONGEST_LINE,
+        max_field_size=_LONGEST_LINE,
+        access_log=None,
+        shutdown_timeout=1.0,
+    )
+    await runner.setup()
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        real_port = runner.addresses[0][1]
+        clock.resume()
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        tasks = [
+            asyncio.create_task(_feed(exchange, ended)),
+            asyncio.create_task(Pump(exchange).run()),
+        ]
+        yield Running(f"http://{host}:{real_port}", f"ws://{host}:{real_port}", exchange, ended)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        exchange.faults.drop_connections()
+        await runner.cleanup()
+
+
+async def _feed(exchange: Exchange, ended: asyncio.Future[None]) -> None:
+    try:
+        await exchange.source.run(exchange)
+    except Exception as error:
+        _log.exception("the source of the simulated exchange failed")
+        ended.set_exception(error)
+        ended.exception()
+        raise
+    exchange.clock.stop()
+    exchange.has_ended = True
+    ended.set_result(None)
+
+
+def _application(exchange: Exchange, limits: Limits) -> web.Application:
+    application = web.Application()
+    RestApi(exchange, limits).add_to(application.router)
+    open_socket = _socket_handler(exchange, limits)
+    for path in ("/ws", "/ws/{streams:.*}", "/stream"):
+        application.router.add_get(path, open_socket)
+    return application
+
+
+def _socket_handler(
+    exchange: Exchange, limits: Limits
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def open_socket(request: web.Request) -> web.StreamResponse:
+        if exchange.faults.refuses:
+            raise web.HTTPServiceUnavailable
+        combined = request.path == "/stream"
+        text = request.query.get("streams", "") if combined else request.path[len("/ws/") :]
+        streams = [name for name in text.split("/") if name]
+        if len(streams) > limits.most_streams:
+            raise web.HTTPBadRequest(text=f"At most {limits.most_streams} streams a connection.")
+        return await Connection(exchange, limits, request, combined=combined).serve(streams)
+
+    return open_socket
+
+
+def speed_text(speed: float) -> float | str:
+    """Return `speed` as JSON can hold it: `max` for an infinite one."""
+    return "max" if math.isinf(speed) else speed
