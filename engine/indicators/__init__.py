@@ -1,1 +1,1 @@
-"""Technical indicators over candles."""
+"""Technical indicators over candles: thin covers of `ta`, and our own session VWAP."""
