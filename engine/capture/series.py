@@ -1,0 +1,126 @@
+"""Candles of one symbol and interval in memory, with the revision that each last changed at."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.market.candle import Candle
+    from engine.market.interval import Interval
+
+MAX_CANDLES = 6_000
+
+
+class Series:
+    """Ascending candles by open time; the last may still be open.
+
+    Attributes:
+        reset_revision: Revision of the last change that was more than new or updated candles.
+        revision: Revision of the last change of any kind.
+        is_oldest: Whether the first candle is the oldest that the exchange has.
+        note: Why there are fewer candles than wanted, in words.
+    """
+
+    def __init__(self, symbol: str, interval: Interval) -> None:
+        self.symbol = symbol
+        self.interval = interval
+        self.candles: list[Candle] = []
+        self._times: list[int] = []
+        self._revisions: list[int] = []
+        self.reset_revision = 0
+        self.revision = 0
+        self.is_oldest = False
+        self.note = ""
+
+    def put(self, candle: Candle, revision: int) -> bool:
+        """Insert or replace one candle; False when it changes nothing.
+
+        An open candle never replaces a closed one: late pushes lose against the final values.
+        """
+        times = self._times
+        if times and times[-1] == candle.open_time_ms:
+            return self._replace(len(times) - 1, candle, revision)
+        if not times or candle.open_time_ms > times[-1]:
+            self.candles.append(candle)
+            times.append(candle.open_time_ms)
+            self._revisions.append(revision)
+            self._trim()
+        else:
+            at = bisect_left(times, candle.open_time_ms)
+            if times[at] == candle.open_time_ms:
+                return self._replace(at, candle, revision)
+            self.candles.insert(at, candle)
+            times.insert(at, candle.open_time_ms)
+            self._revisions.insert(at, revision)
+            self.reset_revision = revision
+        self.revision = revision
+        return True
+
+    def merge(self, candles: Sequence[Candle], revision: int) -> None:
+        """Join many candles at once (history); what is closed and stored wins over what is open."""
+        if not candles:
+            return
+        merged = {candle.open_time_ms: candle for candle in self.candles}
+        for candle in candles:
+            known = merged.get(candle.open_time_ms)
+            if known is None or candle.closed or not known.closed:
+                merged[candle.open_time_ms] = candle
+        ordered = [merged[time_ms] for time_ms in sorted(merged)]
+        if ordered == self.candles:
+            return
+        self.candles = ordered[-MAX_CANDLES:]
+        self._times = [candle.open_time_ms for candle in self.candles]
+        self._revisions = [revision] * len(self.candles)
+        self.reset_revision = self.revision = revision
+
+    def set_note(self, note: str, revision: int, *, is_oldest: bool | None = None) -> None:
+        """Change the reason for missing candles."""
+        oldest = self.is_oldest if is_oldest is None else is_oldest
+        if (note, oldest) != (self.note, self.is_oldest):
+            self.note, self.is_oldest = note, oldest
+            self.revision = revision
+
+    def changed_since(self, since: int) -> list[Candle]:
+        """Return the candles at the end that changed after revision `since`."""
+        at = len(self._revisions)
+        while at and self._revisions[at - 1] > since:
+            at -= 1
+        return self.candles[at:]
+
+    def window(self, count: int, end_ms: int | None) -> list[Candle]:
+        """Return up to `count` candles that end with open time `end_ms`, or at the live edge."""
+        if end_ms is None:
+            return self.candles[-count:]
+        end = bisect_left(self._times, end_ms + 1)
+        return self.candles[max(0, end - count) : end]
+
+    @property
+    def first_open_time_ms(self) -> int | None:
+        """Open time of the first candle in memory."""
+        return self._times[0] if self._times else None
+
+    @property
+    def last_closed(self) -> Candle | None:
+        """The newest closed candle in memory."""
+        return next((candle for candle in reversed(self.candles[-3:]) if candle.closed), None)
+
+    def _replace(self, at: int, candle: Candle, revision: int) -> bool:
+        known = self.candles[at]
+        if known == candle or (known.closed and not candle.closed):
+            return False
+        self.candles[at] = candle
+        if at < len(self.candles) - 8:
+            self.reset_revision = revision
+        for index in range(at, len(self.candles)):
+            self._revisions[index] = revision
+        self.revision = revision
+        return True
+
+    def _trim(self) -> None:
+        extra = len(self.candles) - MAX_CANDLES
+        if extra > MAX_CANDLES // 10:
+            del self.candles[:extra], self._times[:extra], self._revisions[:extra]
+            self.is_oldest = False
