@@ -1,1 +1,1 @@
-"""The boundary between the engine's process and its viewers: messages, server, client, life cycle."""
+"""The boundary between the engine and its viewers: messages, server, client, life cycle."""

@@ -503,9 +503,11 @@ def encode(message: Request | Answer) -> bytes:
 
 def decode_request(body: bytes) -> Request:
     """Decode a request's body; raises `msgspec.DecodeError` on anything else."""
-    return _request_decoder.decode(body)
+    request: Request = _request_decoder.decode(body)
+    return request
 
 
 def decode_answer(body: bytes) -> Answer:
     """Decode an answer's body; raises `msgspec.DecodeError` on anything else."""
-    return _answer_decoder.decode(body)
+    answer: Answer = _answer_decoder.decode(body)
+    return answer

@@ -1,0 +1,1 @@
+"""The headless commands; each imports what it needs when it runs."""

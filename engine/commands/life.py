@@ -1,0 +1,150 @@
+"""serve, status, stop: the engine's life."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.commands.asking import ask, run_async, running_engine
+from engine.commands.guard import CommandError
+from engine.commands.options import KlinetopCommand, settings_of
+from engine.commands.output import emit_json, say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.settings import Settings
+
+STOP_TIMEOUT_S = 30.0
+_POLL_S = 0.05
+
+
+@click.command("serve", cls=KlinetopCommand, short_help="Run the engine in the foreground.")
+@click.pass_context
+def serve(ctx: click.Context) -> int:
+    """Run the engine in the foreground, without a terminal, until Ctrl-C or SIGTERM."""
+    import logging
+
+    from engine.daemon import run
+
+    settings = settings_of(ctx)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    say(f"The engine of {settings.directory} starts ({settings.source}); Ctrl-C stops it.")
+    return run(settings, owned=False)
+
+
+@click.command(
+    "status", cls=KlinetopCommand, short_help="Show engine, stream, store, books and forecast."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show the state of engine, stream, store, books and forecast."""
+    settings = settings_of(ctx)
+    report = run_async(_report(settings))
+    if as_json:
+        emit_json(report)
+    else:
+        for line in _lines(report):
+            click.echo(line)
+
+
+@click.command("stop", cls=KlinetopCommand, short_help="Stop the engine of this data directory.")
+@click.pass_context
+def stop(ctx: click.Context) -> None:
+    """Stop the engine of this data directory in order."""
+    from engine.service.places import engine_pid
+
+    settings = settings_of(ctx)
+    directory = settings.directory
+    pid = run_async(_ask_to_stop(settings)) or _signal_to_stop(directory)
+    if pid is None:
+        raise CommandError(f"No engine runs for {directory}.")
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while engine_pid(directory) == pid:
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f"The engine (pid {pid}) was asked to stop and still runs after "
+                f"{STOP_TIMEOUT_S:.0f} s; {directory / 'engine.log'} may tell why."
+            )
+        time.sleep(_POLL_S)
+    say(f"The engine (pid {pid}) has stopped.")
+
+
+async def _ask_to_stop(settings: Settings) -> int | None:
+    from engine.service.client import EngineGone, EngineMismatch
+    from engine.service.contract import Stop
+
+    try:
+        client = await running_engine(settings)
+        if client is None:
+            return None
+        pid = client.welcome.pid
+        await ask(client, Stop())
+    except (EngineGone, EngineMismatch):
+        return None
+    return pid
+
+
+def _signal_to_stop(directory: Path) -> int | None:
+    """End an engine of another version, or one that does not answer, by its lock's process id."""
+    import signal
+
+    from engine.service.places import engine_pid
+
+    pid = engine_pid(directory)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+    return pid
+
+
+async def _report(settings: Settings) -> dict[str, Any]:
+    from engine.service.contract import StatusRequest
+
+    client = await running_engine(settings)
+    if client is not None:
+        return (await ask(client, StatusRequest())).data
+    return _stored_report(settings)
+
+
+def _stored_report(settings: Settings) -> dict[str, Any]:
+    from engine.commands.stored import stored_report
+
+    return stored_report(settings)
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    lines = []
+    for part, figures in report.items():
+        shown = _shown(figures) if isinstance(figures, dict) else str(figures)
+        lines.append(f"{part:<9} {shown or '-'}")
+    return lines
+
+
+def _shown(figures: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{name} {_value(value)}" for name, value in figures.items() if value not in (None, "", [])
+    )
+
+
+def _value(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}" if value < 1_000_000_000_000 else str(value)
+        case float():
+            return f"{value:,.2f}".rstrip("0").rstrip(".")
+        case dict():
+            return "(" + _shown(value) + ")"
+        case list() | tuple():
+            return "[" + ", ".join(map(_value, value)) + "]"
+        case _:
+            return str(value)

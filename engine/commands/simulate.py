@@ -1,0 +1,88 @@
+"""simulate: the simulated exchange by itself."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.commands.guard import FAILURE, USAGE
+from engine.commands.options import KlinetopCommand, given_options, settings_of
+from engine.commands.output import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.settings import Settings
+
+DEFAULT_PORT = 9443
+PLAIN_SPEED = 1.0
+
+
+@click.command("simulate", cls=KlinetopCommand, short_help="Run the simulated exchange by itself.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port on 127.0.0.1; 0 takes a free one.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what it says as JSON lines.")
+@click.pass_context
+def simulate(ctx: click.Context, port: int, as_json: bool) -> int:
+    """Run the simulated exchange by itself, for any bot: a generated market or a replay.
+
+    It speaks Binance's REST and WebSocket protocol on 127.0.0.1. The generated market runs at
+    speed 1 unless --speed says otherwise.
+    """
+    forced = {} if "replay" in given_options(ctx) else {"demo": True}
+    settings = settings_of(ctx, **forced)
+    return _run(simulator_command(settings, port), as_json=as_json)
+
+
+def simulator_command(settings: Settings, port: int) -> list[str]:
+    """Return the command line of the simulated exchange for these settings."""
+    from engine.service.exchange_process import exchange_arguments
+
+    arguments = exchange_arguments(settings, None)
+    arguments[arguments.index("--port") + 1] = str(port)
+    if settings.demo and settings.speed is None:
+        arguments[arguments.index("--speed") + 1] = str(PLAIN_SPEED)
+    return [sys.executable, "-P", "-m", "engine.simulator", *arguments]
+
+
+def _run(command: Sequence[str], *, as_json: bool) -> int:
+    import subprocess
+
+    # The simulator ends when its stdin closes, so it can not outlive this process.
+    with subprocess.Popen(  # noqa: S603  our own program, no shell
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            for line in process.stdout:
+                _tell(line, as_json=as_json)
+        except KeyboardInterrupt:
+            say("The simulated exchange stops.")
+            return 0
+        finally:
+            process.stdin.close()
+        status = process.wait()
+    return status if status in (0, USAGE) else FAILURE
+
+
+def _tell(line: str, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(line.rstrip("\n"))
+        return
+    import json
+
+    event = json.loads(line)
+    if "rest_url" in event:
+        click.echo(f"REST    {event['rest_url']}")
+        click.echo(f"streams {event['stream_url']}")
+        say(f"{len(event['symbols'])} markets at speed {event['speed']:g}; Ctrl-C stops it.")
+    elif event.get("event") == "ended":
+        say("The replay is over; the exchange goes on answering. Ctrl-C stops it.")

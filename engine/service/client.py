@@ -1,0 +1,197 @@
+"""The viewer's side of the contract."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine import __version__
+from engine.service.contract import (
+    MAX_MESSAGE_BYTES,
+    PROTOCOL,
+    Answer,
+    Frame,
+    Hello,
+    Problem,
+    Pull,
+    Request,
+    View,
+    Welcome,
+    decode_answer,
+    encode,
+)
+from engine.service.framing import MessageTooLarge, read_body
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONNECT_TIMEOUT_S = 5.0
+PULL_TIMEOUT_S = 20.0
+
+
+class EngineGone(Exception):
+    """No engine answers; the text is a sentence for users."""
+
+
+class EngineMismatch(Exception):
+    """The engine is of another version; the text is a sentence for users."""
+
+
+class EngineProblem(Exception):
+    """The engine refused a request; `usage` marks a user's mistake."""
+
+    def __init__(self, message: str, *, usage: bool = False) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class EngineClient:
+    """One connection to an engine. Requests from several tasks wait for their turn.
+
+    A request that is cancelled or not answered in time closes the connection, because its answer
+    would be taken for the next one's.
+
+    Attributes:
+        welcome: What the engine said at the beginning.
+    """
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, welcome: Welcome
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._turn = asyncio.Lock()
+        self.welcome = welcome
+
+    @classmethod
+    async def connect(cls, socket_path: Path, *, owner: bool = False) -> EngineClient:
+        """Connect to the engine that listens on `socket_path` and exchange the first words.
+
+        Args:
+            socket_path: See `engine.service.launch.find_socket`.
+            owner: Whether this viewer started the engine.
+
+        Raises:
+            EngineGone: when nobody listens there or answers in time.
+            EngineMismatch: when the engine is of another version.
+            EngineProblem: when it does not want this viewer.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                reader, writer = await asyncio.open_unix_connection(str(socket_path))
+        except (OSError, TimeoutError):
+            raise EngineGone("No engine runs for this data directory.") from None
+        client = cls(reader, writer, _NOBODY)
+        try:
+            client.welcome = await client._greet(owner=owner)
+        except BaseException:
+            client.abort()
+            raise
+        return client
+
+    async def pull(self, view: View, since: int) -> Frame:
+        """Return what changed after revision `since`; 0 asks for everything.
+
+        Raises:
+            EngineGone: when the engine left or does not answer.
+            EngineProblem: when it refuses.
+        """
+        answer = await self.ask(Pull(view, since), timeout_s=PULL_TIMEOUT_S)
+        if not isinstance(answer, Frame):
+            raise EngineProblem(f"The engine answered a pull with {type(answer).__name__}.")
+        return answer
+
+    async def ask(self, request: Request, *, timeout_s: float | None = None) -> Answer:
+        """Return the engine's answer to `request`.
+
+        Args:
+            request: Any request of the contract.
+            timeout_s: How long to wait; None waits as long as the command takes.
+
+        Raises:
+            EngineGone: when the engine left or does not answer in time.
+            EngineProblem: with the engine's own sentence.
+        """
+        async with self._turn:
+            answer = await self._exchange(request, timeout_s)
+        if isinstance(answer, Problem):
+            raise EngineProblem(answer.message, usage=answer.usage)
+        return answer
+
+    async def close(self) -> None:
+        """Close the connection; safe to call twice."""
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            return
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self._writer.transport.abort()
+
+    async def _greet(self, *, owner: bool) -> Welcome:
+        hello = Hello(version=__version__, owner=owner)
+        try:
+            answer = await self._exchange(hello, CONNECT_TIMEOUT_S)
+        except EngineProblem as error:
+            raise EngineMismatch(_mismatch("another version")) from error
+        if isinstance(answer, Problem):
+            if answer.usage:
+                raise EngineMismatch(answer.message)
+            raise EngineProblem(answer.message)
+        if not isinstance(answer, Welcome):
+            raise EngineMismatch(_mismatch("another version"))
+        if (answer.version, answer.protocol) != (__version__, PROTOCOL):
+            raise EngineMismatch(_mismatch(f"version {answer.version}"))
+        return answer
+
+    async def _exchange(self, request: Request, timeout_s: float | None) -> Answer:
+        try:
+            async with asyncio.timeout(timeout_s):
+                self._writer.write(encode(request))
+                await self._writer.drain()
+                return decode_answer(await read_body(self._reader, MAX_MESSAGE_BYTES))
+        except TimeoutError:
+            self.abort()
+            raise EngineGone(f"The engine did not answer within {timeout_s:.0f} s.") from None
+        except (asyncio.IncompleteReadError, OSError):
+            self.abort()
+            raise EngineGone("The engine is gone; `klinetop` starts it again.") from None
+        except (msgspec.DecodeError, MessageTooLarge) as error:
+            self.abort()
+            raise EngineProblem(f"The engine's answer can not be read: {error}.") from None
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+
+def check_source(welcome: Welcome, source: str, directory: Path) -> None:
+    """Refuse to show one source's data to who asked for another's.
+
+    Who asks for live data only names a directory (`klinetop status --data-dir data/demo`), so
+    that any engine there will do.
+
+    Raises:
+        EngineProblem: when a demo or replay was asked for and the engine runs something else.
+    """
+    if source not in ("live", welcome.source):
+        shown = _WORDS.get(welcome.source, welcome.source)
+        raise EngineProblem(
+            f"The engine that runs on {directory} shows {shown}, not {_WORDS[source]}; "
+            "use another --data-dir, or end it with `klinetop stop`.",
+            usage=True,
+        )
+
+
+_WORDS = {"live": "live data", "demo": "a demo", "replay": "a replay"}
+_NOBODY = Welcome(version="", protocol=0, pid=0, source="", focused="", interval="")
+
+
+def _mismatch(theirs: str) -> str:
+    return (
+        f"The running engine is of {theirs}, this klinetop is version {__version__}: "
+        "`klinetop stop` stops it, and `klinetop` then starts its own."
+    )

@@ -1,0 +1,296 @@
+"""Answers viewers: builds their frames and carries out their commands."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engine import __version__
+from engine.binance.rest import RestError
+from engine.capture.collector import wall_ms
+from engine.capture.subscriptions import Lease
+from engine.forecast.values import ForecastError
+from engine.market.interval import UnknownInterval, parse_interval
+from engine.market.kline_csv import UnreadableKlineFile
+from engine.service import contract, sections
+from engine.service.reports import book_report, forecast_section, job_report, status_report
+from engine.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from engine.binance.book_feed import BookFeed
+    from engine.market.symbol import SymbolInfo
+    from engine.runtime import Engine
+    from engine.service.contract import Answer, Frame, Goodbye, Hello, Pull, Request, Welcome
+    from engine.service.server import Viewer
+
+STATUS_EVERY_MS = 500
+STORAGE_EVERY_MS = 1000
+BOOK_STILL_EVERY_MS = 1000
+NOTICES_KEPT = 200
+
+
+class Refused(Exception):
+    """A command that can not be carried out; `usage` marks a mistake of the user."""
+
+    def __init__(self, message: str, *, usage: bool = True) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class Notices:
+    """The newest things that happened, numbered."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[int, contract.Notice]] = deque(maxlen=NOTICES_KEPT)
+        self.last = 0
+
+    def add(self, level: str, text: str) -> None:
+        """Tell all viewers, now and those that come within the next minutes."""
+        self.last += 1
+        self._kept.append((self.last, contract.Notice(wall_ms(), level, text)))
+
+    def after(self, number: int) -> tuple[contract.Notice, ...]:
+        """Return the notices with a higher number."""
+        return tuple(notice for at, notice in self._kept if at > number)
+
+
+class Desk:
+    """The engine's side of the contract.
+
+    Args:
+        engine: The parts that run.
+        owned: Whether the engine stops when the last terminal has said goodbye.
+        on_stop: Called when the engine shall stop.
+    """
+
+    def __init__(self, engine: Engine, *, owned: bool, on_stop: Callable[[], None]) -> None:
+        self._engine = engine
+        self._owned = owned
+        self._on_stop = on_stop
+        self._viewers: set[int] = set()
+        self._commands: dict[type, Callable[[Any], Awaitable[Answer]]] = {
+            contract.StatusRequest: self._status,
+            contract.BookRequest: self._book,
+            contract.Watch: self._watch,
+            contract.Unwatch: self._unwatch,
+            contract.Search: self._search,
+            contract.Backfill: self._backfill,
+            contract.Retrain: self._retrain,
+            contract.Cancel: self._cancel,
+            contract.Import: self._import,
+            contract.Stop: self._stop,
+        }
+
+    # --- viewers ---------------------------------------------------------------------------
+
+    def welcome(self, hello: Hello) -> Welcome:
+        """Greet a viewer whose version the server has checked."""
+        settings = self._engine.settings
+        return contract.Welcome(
+            version=__version__,
+            protocol=hello.protocol,
+            pid=self._engine.pid,
+            source=settings.source,
+            focused=self._engine.board.watchlist[0] if self._engine.board.watchlist else "",
+            interval=settings.interval,
+        )
+
+    def joined(self, viewer: Viewer) -> None:
+        """Remember where the notices stood when a viewer came."""
+        viewer.memory["notice"] = self._engine.notices.last
+
+    def left(self, viewer: Viewer, goodbye: Goodbye | None) -> None:
+        """Drop a viewer's lease; an owned engine stops after the last goodbye."""
+        looked = viewer.id in self._viewers
+        self._viewers.discard(viewer.id)
+        self._engine.subscriptions.release(viewer.id)
+        if goodbye is not None and goodbye.detach:
+            self._owned = False
+        elif goodbye is not None and looked and self._owned and not self._viewers:
+            self._on_stop()
+
+    # --- frames ----------------------------------------------------------------------------
+
+    def frame(self, viewer: Viewer, pull: Pull) -> Frame:
+        """Return what changed for this viewer since the revision it has."""
+        self._viewers.add(viewer.id)
+        memory = viewer.memory
+        view = self._settled(pull.view)
+        since = pull.since
+        if since == 0:
+            notice = memory.get("notice", 0)
+            memory.clear()
+            memory["notice"] = notice
+        changed_view = memory.get("view") != view
+        if changed_view:
+            self._engine.subscriptions.lease(viewer.id, Lease(view.focused, view.interval))
+            self._load_older_for(view)
+            memory["view"] = view
+            for key in ("book", "forecast", "book_at"):
+                memory.pop(key, None)
+        board = self._engine.board
+        now = wall_ms()
+        notices = self._engine.notices.after(memory.get("notice", 0))
+        memory["notice"] = self._engine.notices.last
+        return contract.Frame(
+            revision=board.revision or 1,
+            status=self._timed(memory, "status", now, STATUS_EVERY_MS, self._engine.status),
+            tickers=sections.tickers_section(board, since),
+            book=self._book_section(memory, view, now),
+            chart=sections.chart_section(board, view, since, whole=changed_view),
+            trades=sections.trades_section(board, view, since, whole=changed_view),
+            storage=self._timed(memory, "storage", now, STORAGE_EVERY_MS, self._engine.storage),
+            forecast=self._forecast_section(memory, view),
+            notices=notices,
+        )
+
+    def _settled(self, view: contract.View) -> contract.View:
+        watchlist = self._engine.board.watchlist
+        focused = view.focused or (watchlist[0] if watchlist else "")
+        return msgspec.structs.replace(view, focused=focused)
+
+    def _load_older_for(self, view: contract.View) -> None:
+        series = self._engine.board.series.get((view.focused, view.interval))
+        if series is None:
+            return
+        if len(series.window(view.bars, view.chart_end_ms)) < view.bars:
+            self._engine.subscriptions.load_older(view.focused, view.interval)
+
+    @staticmethod
+    def _timed(
+        memory: dict[str, Any], key: str, now: int, every_ms: int, make: Callable[[], Any]
+    ) -> Any:
+        if now - memory.get(f"{key}_at", 0) < every_ms:
+            return None
+        section = make()
+        if section == memory.get(key):
+            return None
+        memory[key], memory[f"{key}_at"] = section, now
+        return section
+
+    def _book_section(
+        self, memory: dict[str, Any], view: contract.View, now: int
+    ) -> contract.BookSection | None:
+        feed = self._engine.collector.books.get(view.focused)
+        revision = self._engine.board.symbol(view.focused).book_revision
+        still = now - memory.get("book_at", 0) < BOOK_STILL_EVERY_MS
+        if memory.get("book") == (id(feed), revision) and still:
+            return None
+        memory["book"], memory["book_at"] = (id(feed), revision), now
+        return sections.book_section(self._engine.board, feed, view, now)
+
+    def _forecast_section(
+        self, memory: dict[str, Any], view: contract.View
+    ) -> contract.ForecastSection | None:
+        revision = self._engine.forecast.revision
+        if memory.get("forecast") == revision:
+            return None
+        memory["forecast"] = revision
+        return forecast_section(self._engine, view.focused, view.interval)
+
+    # --- commands --------------------------------------------------------------------------
+
+    async def command(self, viewer: Viewer, request: Request) -> Answer:
+        """Carry out one command; refusals are answered in a sentence."""
+        del viewer
+        handler = self._commands.get(type(request))
+        if handler is None:
+            return contract.Problem("This engine does not know that command.")
+        try:
+            return await handler(request)
+        except Refused as refusal:
+            return contract.Problem(str(refusal), usage=refusal.usage)
+        except (UnknownInterval, ForecastError) as error:
+            return contract.Problem(str(error), usage=True)
+        except (RestError, StoreError, UnreadableKlineFile, OSError) as error:
+            return contract.Problem(str(error))
+
+    async def _status(self, _: contract.StatusRequest) -> Answer:
+        return contract.Done(data=status_report(self._engine))
+
+    async def _book(self, request: contract.BookRequest) -> Answer:
+        info = await self._known(request.symbol)
+        lease_id = -id(request)
+        self._engine.subscriptions.lease(lease_id, Lease(info.name, "1m"))
+        try:
+            feed = await self._synchronised(info.name, request.timeout_s)
+        finally:
+            self._engine.subscriptions.release(lease_id)
+        return contract.Done(data=book_report(info.name, feed, request.levels))
+
+    async def _synchronised(self, symbol: str, timeout_s: float) -> BookFeed | None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            feed = self._engine.collector.books.get(symbol)
+            if feed is not None and feed.sync.state.value == "synchronised":
+                return feed
+            if time.monotonic() >= deadline:
+                return feed
+            await asyncio.sleep(0.05)
+
+    async def _known(self, symbol: str) -> SymbolInfo:
+        info = await self._engine.find_symbol(symbol.upper())
+        if info is None:
+            near = ", ".join(self._engine.near_symbols(symbol.upper()))
+            hint = f" Did you mean {near}?" if near else " `klinetop` lists markets with the key /."
+            raise Refused(f"The exchange has no market '{symbol.upper()}'.{hint}")
+        return info
+
+    async def _watch(self, request: contract.Watch) -> Answer:
+        info = await self._known(request.symbol)
+        self._engine.watch(info)
+        return contract.Done(f"{info.name} is on the watchlist.")
+
+    async def _unwatch(self, request: contract.Unwatch) -> Answer:
+        symbol = request.symbol.upper()
+        watchlist = self._engine.board.watchlist
+        if symbol not in watchlist:
+            raise Refused(f"{symbol} is not on the watchlist.")
+        if len(watchlist) == 1:
+            raise Refused(f"{symbol} is the last market on the watchlist; add another one first.")
+        self._engine.unwatch(symbol)
+        return contract.Done(f"{symbol} is off the watchlist; its stored candles stay.")
+
+    async def _search(self, request: contract.Search) -> Answer:
+        await self._engine.load_symbols()
+        return contract.Found(tuple(self._engine.search(request.query, request.limit)))
+
+    async def _backfill(self, request: contract.Backfill) -> Answer:
+        info = await self._known(request.symbol)
+        parse_interval(request.interval)
+        if request.end_ms <= request.start_ms:
+            raise Refused("The end of a backfill must lie after its start.")
+        rows = await self._engine.history.request(
+            info.name, request.interval, request.start_ms, request.end_ms, priority=2
+        )
+        return contract.Done(
+            f"{info.name} {request.interval}: {rows:,} candles fetched.", {"rows": rows}
+        )
+
+    async def _retrain(self, request: contract.Retrain) -> Answer:
+        info = await self._known(request.symbol)
+        parse_interval(request.interval)
+        job = self._engine.forecast.retrain(info.name, request.interval, request.recipe)
+        if not request.wait:
+            return contract.Done(f"Training {info.name} {request.interval}.")
+        ended = await self._engine.forecast.wait(job)
+        return contract.Done(ended.message, job_report(ended))
+
+    async def _cancel(self, _: contract.Cancel) -> Answer:
+        if not self._engine.forecast.cancel():
+            raise Refused("No training job runs.")
+        return contract.Done("The training job is cancelled.")
+
+    async def _import(self, request: contract.Import) -> Answer:
+        result = await self._engine.import_file(request.path, request.symbol, request.interval)
+        return contract.Done(data=msgspec.to_builtins(result))
+
+    async def _stop(self, _: contract.Stop) -> Answer:
+        asyncio.get_running_loop().call_later(0.05, self._on_stop)
+        return contract.Done("The engine stops.", {"pid": self._engine.pid})

@@ -1,0 +1,27 @@
+"""Reading the contract's length-prefixed messages from an asyncio stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+LENGTH_BYTES = 4
+
+
+class MessageTooLarge(Exception):
+    """A length prefix that announces more bytes than the reader accepts."""
+
+
+async def read_body(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
+    """Return the body of the next message.
+
+    Raises:
+        asyncio.IncompleteReadError: when the peer left.
+        MessageTooLarge: when the prefix announces more than `max_bytes` bytes.
+    """
+    length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
+    if length > max_bytes:
+        raise MessageTooLarge(f"a message of {length} bytes, of at most {max_bytes}")
+    return await reader.readexactly(length)

@@ -1,0 +1,266 @@
+"""Finding, starting and waiting for the engine of a data directory.
+
+The engine is a process of its own in a session of its own, so that neither Ctrl-C in the terminal
+nor the terminal's end reaches it. What it says goes to `engine.log` in the data directory; when it
+can not start, the last line there is the sentence for the user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from engine.service.client import EngineClient, EngineGone, EngineProblem, check_source
+from engine.service.places import (
+    LOG_NAME,
+    UnsafeDirectory,
+    engine_pid,
+    find_socket,
+    pointer_path,
+    socket_path,
+)
+from engine.settings import ENGINE_SETTINGS_VARIABLE, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from engine.settings import Settings
+
+__all__ = [
+    "Connector",
+    "EngineFailed",
+    "EngineProcess",
+    "UnsafeDirectory",
+    "attach_or_start",
+    "engine_pid",
+    "find_socket",
+    "is_answering",
+    "pointer_path",
+    "socket_path",
+    "start_engine",
+]
+
+START_TIMEOUT_S = 60.0
+POLL_S = 0.02
+LOG_BYTES_MAX = 2 * 1024 * 1024
+_TAIL_BYTES = 8192
+_USAGE_STATUS = 2
+ENGINE_COMMAND = (sys.executable, "-P", "-m", "engine.daemon", "--owned")
+
+
+class EngineFailed(EngineGone):
+    """The engine ended while it was starting; `usage` marks a user's mistake."""
+
+    def __init__(self, message: str, *, usage: bool) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class EngineProcess:
+    """An engine that this process started.
+
+    Attributes:
+        process: The child; it outlives this process.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, log_offset: int) -> None:
+        self.process = process
+        self._log = log
+        self._offset = log_offset
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is over."""
+        return self.process.poll() is not None
+
+    def failure(self) -> EngineFailed:
+        """Return why the process ended, in the last words of its log."""
+        code = self.process.poll()
+        with self._log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(self._offset, size - _TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        sentence = said if code == _USAGE_STATUS else ""
+        if not sentence:
+            sentence = f"The engine ended with status {code}; {self._log} tells more."
+            sentence += f" Its last words: {said}" if said else ""
+        return EngineFailed(sentence, usage=code == _USAGE_STATUS)
+
+
+def start_engine(settings: Settings, *, command: Sequence[str] = ENGINE_COMMAND) -> EngineProcess:
+    """Start the engine of `settings` and return at once.
+
+    Args:
+        settings: Handed over as JSON in the environment.
+        command: The program; it must read `KLINETOP_ENGINE_SETTINGS`.
+
+    Raises:
+        SettingsError: when the data directory can not be made or written.
+    """
+    directory = settings.directory
+    log = directory / LOG_NAME
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _rotate(log)
+        output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise SettingsError(
+            f"The data directory {directory} can not be written ({error.strerror}); "
+            "choose another one with --data-dir."
+        ) from None
+    try:
+        offset = os.lseek(output, 0, os.SEEK_END)
+        process = subprocess.Popen(  # noqa: S603  our own program, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=directory,
+            env={**os.environ, ENGINE_SETTINGS_VARIABLE: settings.to_json()},
+            start_new_session=True,
+            close_fds=True,
+        )
+    finally:
+        os.close(output)
+    return EngineProcess(process, log, offset)
+
+
+def is_answering(directory: Path) -> bool:
+    """Tell whether somebody listens on the socket of `directory`, without asyncio."""
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(find_socket(directory)))
+        except OSError:
+            return False
+    return True
+
+
+async def attach_or_start(
+    settings: Settings, *, command: Sequence[str] = ENGINE_COMMAND
+) -> EngineClient:
+    """Connect to the engine of `settings`, and start it first where none runs.
+
+    Raises:
+        EngineGone: when it does not come up (`EngineFailed` when it ended).
+        EngineMismatch: when a running engine is of another version.
+        EngineProblem: when it does not want this viewer, or runs another source.
+    """
+    return await Connector(settings, command=command)()
+
+
+class Connector:
+    """Connects a terminal to its engine, again after a loss.
+
+    Only the first connection may start an engine: one that was stopped on purpose while a terminal
+    watched it must not come back by itself.
+
+    Args:
+        settings: Say which engine.
+        command: The program to start.
+
+    Attributes:
+        has_connected: Whether a connection was ever made.
+    """
+
+    def __init__(self, settings: Settings, *, command: Sequence[str] = ENGINE_COMMAND) -> None:
+        self._settings = settings
+        self._command = command
+        self._started: EngineProcess | None = None
+        self._may_start = True
+        self.has_connected = False
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether this terminal started the engine."""
+        return self._started is not None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """The engine's process where this terminal started it."""
+        return self._started.process if self._started is not None else None
+
+    def abandon(self) -> None:
+        """End the engine that was started here when nobody ever connected to it."""
+        if self.process is not None and not self.has_connected:
+            self.process.terminate()
+
+    def start_early(self) -> None:
+        """Start the engine where none answers, without waiting for it.
+
+        Raises:
+            SettingsError: when the data directory can not be written.
+        """
+        if not is_answering(self._settings.directory):
+            self._start()
+
+    async def __call__(self) -> EngineClient:
+        """Return a connection; errors as in `attach_or_start`."""
+        try:
+            client = await self._attach()
+        except EngineGone:
+            if not self._may_start:
+                raise self._loss() from None
+            client = await self._start_and_wait()
+        self._may_start = False
+        self.has_connected = True
+        return client
+
+    def _start(self) -> None:
+        self._started = start_engine(self._settings, command=self._command)
+
+    async def _attach(self) -> EngineClient:
+        directory = self._settings.directory
+        client = await EngineClient.connect(find_socket(directory), owner=self.is_owner)
+        try:
+            check_source(client.welcome, self._settings.source, directory)
+        except EngineProblem:
+            await client.close()
+            raise
+        return client
+
+    async def _start_and_wait(self) -> EngineClient:
+        if self._started is None:
+            self._start()
+        started = self._started
+        assert started is not None
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while True:
+                    try:
+                        return await self._attach()
+                    except EngineGone:
+                        if started.has_ended and not self._another_starts(started):
+                            self._may_start = False
+                            raise started.failure() from None
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            log = self._settings.directory / LOG_NAME
+            raise EngineGone(
+                f"The engine did not answer within {START_TIMEOUT_S:.0f} s; {log} tells more."
+            ) from None
+
+    def _loss(self) -> EngineGone:
+        if self._started is not None and self._started.has_ended:
+            failure = self._started.failure()
+            if self._started.process.returncode:
+                return failure
+        return EngineGone("The engine has stopped; quit with q and start klinetop again.")
+
+    def _another_starts(self, started: EngineProcess) -> bool:
+        return engine_pid(self._settings.directory) not in (None, started.process.pid)
+
+
+def _rotate(log: Path) -> None:
+    try:
+        if log.stat().st_size > LOG_BYTES_MAX:
+            log.replace(log.with_name(LOG_NAME + ".1"))
+    except FileNotFoundError:
+        return

@@ -1,0 +1,153 @@
+"""Answers for programs: the status report, a book, and the forecast section of a frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from engine import __version__
+from engine.capture.collector import wall_ms
+from engine.service import contract
+
+if TYPE_CHECKING:
+    from engine.binance.book_feed import BookFeed
+    from engine.forecast.jobs import Job
+    from engine.runtime import Engine
+
+T = TypeVar("T")
+RECENT_PREDICTIONS = 60
+
+
+def status_report(engine: Engine) -> dict[str, Any]:
+    """Return the objects engine, stream, store, books and forecast, as plain values."""
+    status = engine.status()
+    storage = engine.storage()
+    return {
+        "engine": {
+            "running": True,
+            "pid": status.pid,
+            "version": __version__,
+            "state": status.engine,
+            "uptime_s": round(status.uptime_s, 1),
+            "source": status.source,
+            "source_note": status.source_note,
+            "speed": status.speed,
+            "exchange_time_ms": status.exchange_time_ms,
+            "data_dir": str(engine.settings.directory),
+        },
+        "stream": {
+            "state": status.connection,
+            "note": status.connection_note,
+            "since_wall_ms": status.since_wall_ms,
+            "streams": engine.supervisor.stats.streams,
+            "connections": engine.supervisor.stats.connections,
+            "messages": storage.messages,
+            "messages_per_s": storage.messages_per_s,
+            "latency_ms": status.latency_ms,
+            "data_age_ms": status.data_age_ms,
+            "reconnects": storage.reconnects,
+            "dropped": storage.dropped,
+            "bad": engine.supervisor.stats.bad,
+        },
+        "store": {
+            "candles": storage.candles,
+            "rows_per_minute": storage.rows_per_minute,
+            "by_source": storage.by_source,
+            "database_bytes": storage.database_bytes,
+            "last_commit_ms": storage.last_commit_ms,
+            "gaps": storage.gaps,
+            "quarantined": storage.quarantined,
+            "backfill": storage.backfill,
+            "weight_used": list(storage.weight_used),
+            "symbols": list(engine.board.watchlist),
+            "failures": engine.store.writer.counters.failures + engine.health.failures,
+            "last_error": engine.store.writer.counters.last_error or engine.health.last_error,
+        },
+        "books": {
+            symbol: {
+                "state": feed.sync.state.value,
+                "reason": feed.sync.reason,
+                "last_update_id": feed.sync.book.last_update_id,
+                "age_ms": feed.sync.age_ms(wall_ms()),
+                "best_bid": feed.sync.book.best_bid,
+                "best_ask": feed.sync.book.best_ask,
+            }
+            for symbol, feed in engine.collector.books.items()
+        },
+        "forecast": {
+            "models": [_model_report(engine, *key) for key in sorted(engine.forecast.champions())],
+            "job": msgspec.to_builtins(engine.forecast.job()),
+        },
+    }
+
+
+def _model_report(engine: Engine, symbol: str, interval: str) -> dict[str, Any]:
+    record = engine.forecast.record(symbol, interval)
+    return {
+        "symbol": symbol,
+        "interval": interval,
+        "model": msgspec.to_builtins(engine.forecast.model(symbol, interval)),
+        "record": msgspec.to_builtins(record),
+    }
+
+
+def job_report(job: Job) -> dict[str, Any]:
+    """Return how a training job ended, with the figures of what it made."""
+    head = {
+        "symbol": job.symbol,
+        "interval": job.interval,
+        "recipe": job.recipe,
+        "state": job.state,
+        "message": job.message,
+        "model": job.model,
+    }
+    return head | (job.metrics or {})
+
+
+def book_report(symbol: str, feed: BookFeed | None, levels: int) -> dict[str, Any]:
+    """Return symbol, state, last_update_id, bids and asks; levels only of a synchronised book."""
+    if feed is None or feed.sync.state.value != "synchronised":
+        return {
+            "symbol": symbol,
+            "state": feed.sync.state.value if feed is not None else "unsynchronised",
+            "reason": feed.sync.reason if feed is not None else "no stream",
+            "last_update_id": 0,
+            "bids": [],
+            "asks": [],
+        }
+    book = feed.sync.book
+    return {
+        "symbol": symbol,
+        "state": feed.sync.state.value,
+        "reason": "",
+        "age_ms": feed.sync.age_ms(wall_ms()),
+        "last_update_id": book.last_update_id,
+        "bids": [list(level) for level in book.bids(levels)],
+        "asks": [list(level) for level in book.asks(levels)],
+    }
+
+
+def forecast_section(engine: Engine, symbol: str, interval: str) -> contract.ForecastSection:
+    """Return the forecast of one symbol and interval as viewers see it."""
+    forecast = engine.forecast
+    model = forecast.model(symbol, interval)
+    recent = forecast.predictions(symbol, interval, RECENT_PREDICTIONS)
+    job = forecast.job()
+    record = forecast.record(symbol, interval)
+    rows = tuple(_as(contract.PredictionRow, row) for row in recent)
+    return contract.ForecastSection(
+        symbol=symbol,
+        interval=interval,
+        lookahead=engine.settings.forecast.lookahead,
+        model=_as(contract.ModelInfo, model) if model is not None else None,
+        latest=rows[-1] if rows and model is not None else None,
+        recent=rows,
+        record=_as(contract.TrackRecord, record) if record is not None else None,
+        job=_as(contract.JobInfo, job) if job is not None else None,
+        note=forecast.note(symbol, interval),
+    )
+
+
+def _as(kind: type[T], value: object) -> T:
+    return msgspec.convert(value, kind, from_attributes=True)

@@ -1,0 +1,255 @@
+"""Starting, finding and losing an engine, with a small engine in a real process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from engine.service import contract, launch, places
+from engine.service.client import EngineGone
+from engine.service.launch import Connector, EngineFailed
+from engine.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENGINE = """
+import asyncio, os, signal, sys
+from engine.service.launch import pointer_path, socket_path
+from engine.service.server import ViewerServer
+from engine.service import contract
+from engine.settings import Settings
+
+settings = Settings.from_json(os.environ["KLINETOP_ENGINE_SETTINGS"])
+print("engine of", settings.source, flush=True)
+
+class Desk:
+    def welcome(self, hello):
+        self.owner = hello.owner
+        return contract.Welcome(hello.version, 1, os.getpid(), settings.source, "", "1m")
+    def joined(self, viewer): pass
+    def left(self, viewer, goodbye): pass
+    def frame(self, viewer, pull): return contract.Frame(1)
+    async def command(self, viewer, request):
+        if isinstance(request, contract.Retrain):
+            await asyncio.sleep(60)
+        if isinstance(request, contract.Stop):
+            asyncio.get_running_loop().call_later(0.01, stop.set)
+        return contract.Done(data={"owner": self.owner, "session": os.getsid(0)})
+
+async def main():
+    global stop
+    stop = asyncio.Event()
+    directory = settings.directory
+    server = ViewerServer(socket_path(directory), Desk(), pointer=pointer_path(directory))
+    await server.start()
+    await stop.wait()
+    await server.close()
+
+asyncio.run(main())
+"""
+FAILING = """
+import sys
+print("Traceback: something that is no sentence", file=sys.stderr)
+print("The database belongs to another source; choose another --data-dir.", file=sys.stderr)
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def settings(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    runtime = short_directory / "runtime"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    return Settings(data_dir=short_directory / "data", demo=True)
+
+
+@pytest.fixture
+def engine(
+    short_directory: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, ...]]:
+    script = short_directory / "engine_script.py"
+    script.write_text(ENGINE)
+    started: list[launch.EngineProcess] = []
+    start = launch.start_engine
+
+    def noted_start(*args: Any, **options: Any) -> launch.EngineProcess:
+        started.append(start(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(launch, "start_engine", noted_start)
+    yield (sys.executable, str(script))
+    asyncio.run(stop_engine(settings))
+    for one in started:
+        one.process.wait(timeout=10)
+
+
+async def stop_engine(settings: Settings) -> None:
+    path = places.find_socket(settings.directory)
+    try:
+        client = await launch.EngineClient.connect(path)
+    except EngineGone:
+        return
+    await client.ask(contract.Stop())
+    await client.close()
+    async with asyncio.timeout(5):
+        while path.exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_starts_once_then_attaches(engine: tuple[str, ...], settings: Settings) -> None:
+    connector = Connector(settings, command=engine)
+    first = await connector()
+    second = await launch.attach_or_start(settings, command=engine)
+    assert connector.is_owner
+    assert first.welcome.pid == second.welcome.pid
+    assert first.welcome.source == "demo"
+    done = await second.ask(contract.StatusRequest())
+    assert isinstance(done, contract.Done)
+    assert done.data["owner"] is False
+    assert done.data["session"] == first.welcome.pid != os.getsid(0)
+    log = settings.directory / "engine.log"
+    assert "engine of demo" in log.read_text()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    await first.close()
+    await second.close()
+
+
+async def test_an_early_start_is_used_and_not_repeated(
+    engine: tuple[str, ...], settings: Settings
+) -> None:
+    connector = Connector(settings, command=engine)
+    connector.start_early()
+    client = await connector()
+    done = await client.ask(contract.StatusRequest())
+    assert isinstance(done, contract.Done)
+    assert done.data["owner"] is True
+    assert (settings.directory / "engine.log").read_text().count("engine of demo") == 1
+    assert launch.is_answering(settings.directory)
+    other = Connector(settings, command=("/nonexistent",))
+    other.start_early()
+    assert not other.is_owner
+    await client.close()
+
+
+async def test_a_stopped_engine_is_not_revived(engine: tuple[str, ...], settings: Settings) -> None:
+    connector = Connector(settings, command=engine)
+    client = await connector()
+    await client.close()
+    await stop_engine(settings)
+    with pytest.raises(EngineGone, match="has stopped"):
+        await connector()
+    assert not launch.is_answering(settings.directory)
+
+
+async def test_a_killed_engine_leaves_a_socket_that_the_next_one_replaces(
+    engine: tuple[str, ...], settings: Settings
+) -> None:
+    connector = Connector(settings, command=engine)
+    client = await connector()
+    os.kill(client.welcome.pid, signal.SIGKILL)
+    with pytest.raises(EngineGone):
+        await client.ask(contract.Retrain("BTCUSDT", "1m", wait=True))
+    await client.close()
+    assert connector.process is not None
+    connector.process.wait(timeout=10)
+    with pytest.raises(EngineGone, match="status -9"):
+        await connector()
+    fresh = await launch.attach_or_start(settings, command=engine)
+    assert fresh.welcome.pid != client.welcome.pid
+    await fresh.close()
+
+
+@pytest.mark.parametrize(("status", "usage"), [(2, True), (1, False)])
+async def test_the_last_sentence_of_a_failed_start_reaches_the_user(
+    short_directory: Path, settings: Settings, status: int, usage: bool
+) -> None:
+    script = short_directory / "failing.py"
+    script.write_text(FAILING)
+    connector = Connector(settings, command=(sys.executable, str(script), str(status)))
+    with pytest.raises(EngineFailed, match="belongs to another source") as failure:
+        await connector()
+    assert failure.value.usage is usage
+    assert ("tells more" in str(failure.value)) is not usage
+    with pytest.raises(EngineFailed, match="belongs to another source"):
+        await connector()
+
+
+async def test_words_of_an_earlier_run_are_not_quoted(
+    short_directory: Path, settings: Settings
+) -> None:
+    settings.directory.mkdir()
+    (settings.directory / "engine.log").write_text("An old complaint.\n")
+    with pytest.raises(EngineFailed) as failure:
+        await launch.attach_or_start(
+            settings, command=(sys.executable, "-c", "raise SystemExit(3)")
+        )
+    assert "old complaint" not in str(failure.value)
+    assert "status 3" in str(failure.value)
+
+
+def test_a_long_log_is_rotated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "LOG_BYTES_MAX", 10)
+    settings.directory.mkdir()
+    log = settings.directory / "engine.log"
+    log.write_text("x" * 11)
+    started = launch.start_engine(settings, command=(sys.executable, "-c", "print('hi')"))
+    assert started.process.wait(timeout=10) == 0
+    assert log.read_text() == "hi\n"
+    assert (settings.directory / "engine.log.1").read_text() == "x" * 11
+
+
+def test_a_data_directory_that_can_not_be_made_is_a_sentence(short_directory: Path) -> None:
+    (short_directory / "file").write_text("")
+    with pytest.raises(SettingsError, match="--data-dir"):
+        launch.start_engine(Settings(data_dir=short_directory / "file" / "data"))
+
+
+def test_socket_path_is_short_private_and_per_directory(
+    short_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for runtime in (short_directory / "run", short_directory / ("long" * 40)):
+        runtime.mkdir(mode=0o700)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        one = places.socket_path(short_directory / ("a" * 200))
+        assert len(os.fsencode(one)) < 104
+        assert one == places.socket_path(short_directory / "x" / ".." / ("a" * 200))
+        assert one != places.socket_path(short_directory / "b")
+
+
+def test_a_directory_of_somebody_else_is_refused(short_directory: Path) -> None:
+    target = short_directory / "target"
+    target.mkdir()
+    link = short_directory / "link"
+    link.symlink_to(target)
+    with pytest.raises(places.UnsafeDirectory):
+        places.private_directory(link)
+    places.private_directory(target)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o700
+
+
+def test_engine_pid_trusts_the_lock_only(short_directory: Path) -> None:
+    import fcntl
+
+    assert places.engine_pid(short_directory) is None
+    lock = short_directory / "engine.lock"
+    lock.write_text("rubbish")
+    assert places.engine_pid(short_directory) is None
+    lock.write_text(f"{os.getpid()}\n")
+    assert places.engine_pid(short_directory) is None
+    with lock.open("r+") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        assert places.engine_pid(short_directory) == os.getpid()
+
+
+def test_settings_travel_as_json(settings: Settings) -> None:
+    full = msgspec.structs.replace(settings, speed=float("inf"), replay=(Path("/a b"),))
+    assert Settings.from_json(full.to_json()) == full
