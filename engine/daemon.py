@@ -1,0 +1,146 @@
+"""The engine's process: builds the parts from the settings, runs them, stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+    from engine.store import Store
+
+log = logging.getLogger(__name__)
+
+EXIT_USER_ERROR = 2
+
+
+def run(settings: Settings, *, owned: bool) -> int:
+    """Run the engine of `settings.directory` until it is told to stop.
+
+    Args:
+        settings: Fully resolved.
+        owned: True when a terminal started it: it then stops after its last viewer's goodbye.
+
+    Returns:
+        The exit status: 0 after an orderly stop, 2 after a sentence on standard error.
+    """
+    from engine.service.exchange_process import ExchangeFailed
+    from engine.service.places import UnsafeDirectory
+    from engine.service.server import SocketTaken
+    from engine.store import DirectoryLock, Store, StoreError
+
+    try:
+        lock = DirectoryLock.acquire(settings.directory)
+    except StoreError as error:
+        return _refuse(error)
+    try:
+        store = Store.open(
+            settings.directory, source=settings.source, source_note=settings.source_note
+        )
+        try:
+            asyncio.run(_serve(settings, store, owned=owned))
+        finally:
+            store.close()
+    except (StoreError, ExchangeFailed, SocketTaken, UnsafeDirectory) as error:
+        return _refuse(error)
+    finally:
+        lock.release()
+    return 0
+
+
+def _refuse(error: Exception) -> int:
+    print(error, file=sys.stderr, flush=True)  # noqa: T201
+    return EXIT_USER_ERROR
+
+
+async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
+    from pathlib import Path
+
+    from engine.runtime import Engine
+    from engine.service.desk import Desk
+    from engine.service.exchange_process import ExchangeProcess, exchange_arguments
+    from engine.service.places import pointer_path, socket_path
+    from engine.service.server import ViewerServer
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    ended: list[str] = []
+    engine: Engine | None = None
+
+    def source_ended(reason: str) -> None:
+        ended.append(reason)
+        if engine is not None:
+            engine.source_ended(reason)
+
+    exchange = ExchangeProcess(source_ended)
+    rest_url, stream_url = settings.rest_url, settings.stream_url
+    if settings.source != "live":
+        ready = await exchange.start(
+            exchange_arguments(settings, _continuation_ms(settings, store)),
+            Path(settings.directory) / "exchange.log",
+        )
+        rest_url, stream_url = ready.rest_url, ready.stream_url
+        settings = settings.with_symbols(ready.symbols)
+    try:
+        engine = Engine(settings, store, rest_url, stream_url)
+        server = ViewerServer(
+            socket_path(settings.directory),
+            Desk(engine, owned=owned, on_stop=stop.set),
+            pointer=pointer_path(settings.directory),
+        )
+        await engine.start()
+        await server.start()
+        log.info("engine %d serves %s", os.getpid(), settings.directory)
+        try:
+            await stop.wait()
+        finally:
+            await server.close()
+            await engine.close()
+    finally:
+        await exchange.close()
+
+
+def _continuation_ms(settings: Settings, store: Store) -> int | None:
+    """Exchange time at which invented or replayed data go on: where the stored candles end.
+
+    None starts anew. A demo is never set back behind the wall clock.
+    """
+    import time
+
+    from engine.market.interval import parse_interval
+
+    ends = [
+        parse_interval(interval).next(last)
+        for symbol in store.reader.symbols()
+        for interval in store.reader.intervals(symbol)
+        if (last := store.reader.last_open_time(symbol, interval)) is not None
+    ]
+    if not ends:
+        return None
+    return max(*ends, time.time_ns() // 1_000_000) if settings.demo else max(ends)
+
+
+def main() -> int:
+    """Entry of `python -m engine.daemon`: settings come as JSON in the environment."""
+    from engine.settings import Settings
+
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    text = os.environ.get("KLINETOP_ENGINE_SETTINGS")
+    if text is None:
+        return _refuse(RuntimeError("Start the engine with `klinetop serve`."))
+    settings = Settings.from_json(text)
+    return run(settings, owned="--owned" in sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
