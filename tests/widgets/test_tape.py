@@ -1,0 +1,61 @@
+import pytest
+
+from tui.widgets.glyphs import ASCII, UNICODE
+from tui.widgets.palette import palettes
+from tui.widgets.tape import Tape, TapeRow
+
+START_MS = 1_795_381_200_000
+ROWS = [TapeRow(START_MS + i * 1234, 100.0 + i, 0.5 * i + 0.001, i % 2 == 1) for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("palette", "glyphs", "width", "expected"),
+    [
+        (
+            "default",
+            UNICODE,
+            40,
+            [
+                "21:00:04.936 ▲ 104.00  2.001",
+                "21:00:03.702 ▼ 103.00  1.501",
+                "21:00:02.468 ▲ 102.00  1.001",
+            ],
+        ),
+        (
+            "mono",
+            ASCII,
+            40,
+            [
+                "21:00:04.936 ^ 104.00  2.001",
+                "21:00:03.702 v 103.00  1.501",
+                "21:00:02.468 ^ 102.00  1.001",
+            ],
+        ),
+        (
+            "default",
+            UNICODE,
+            26,
+            ["21:00:04 ▲ 104.00  2.001", "21:00:03 ▼ 103.00  1.501", "21:00:02 ▲ 102.00  1.001"],
+        ),
+        ("default", UNICODE, 18, ["▲ 104.00  2.001", "▼ 103.00  1.501", "▲ 102.00  1.001"]),
+    ],
+)
+async def test_golden(one_widget, texts, palette, glyphs, width, expected) -> None:
+    widget = Tape(palettes(palette), glyphs)
+    async with one_widget(widget).run_test(size=(width, 3)):
+        widget.show(ROWS, 2, 3)
+        assert texts(widget) == expected
+
+
+async def test_the_same_trades_repaint_nothing_and_none_show_the_note(
+    one_widget, texts, regions_of
+) -> None:
+    widget = Tape(palettes(), UNICODE)
+    async with one_widget(widget).run_test(size=(40, 3)) as pilot:
+        widget.show(ROWS, 2, 3)
+        await pilot.pause()
+        seen = regions_of(widget)
+        widget.show(list(ROWS), 2, 3)
+        assert seen == []
+        widget.show([], note="no trades yet")
+        assert texts(widget) == ["no trades yet", "", ""]

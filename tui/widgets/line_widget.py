@@ -1,0 +1,148 @@
+"""Base of all widgets that draw line by line and repaint only the cells that changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Piece = tuple[str, Style]
+"""A text and its style."""
+
+Line = tuple[Piece, ...]
+"""One row of a widget, without padding at its end."""
+
+
+def changed_span(old: Line, new: Line) -> tuple[int, int] | None:
+    """Return the columns [start, end) that differ between two lines, None when they are equal.
+
+    Whole pieces are compared at the end and single characters at the beginning, so the span may be
+    wider than needed but never too narrow.
+    """
+    if old == new:
+        return None
+    start = _common_start(old, new)
+    old_width, new_width = line_width(old), line_width(new)
+    if old_width != new_width:
+        return start, max(old_width, new_width)
+    end = new_width
+    for old_piece, new_piece in zip(reversed(old), reversed(new), strict=False):
+        if old_piece != new_piece:
+            break
+        end -= cell_len(new_piece[0])
+    return start, max(end, start + 1)
+
+
+def _common_start(old: Line, new: Line) -> int:
+    start = 0
+    for (old_text, old_style), (new_text, new_style) in zip(old, new, strict=False):
+        if old_style != new_style:
+            break
+        if old_text != new_text:
+            for old_char, new_char in zip(old_text, new_text, strict=False):
+                if old_char != new_char:
+                    break
+                start += cell_len(new_char)
+            break
+        start += cell_len(new_text)
+    return start
+
+
+def line_width(line: Line) -> int:
+    """Return the width of a line in cells."""
+    return sum(cell_len(text) for text, _ in line)
+
+
+def line_text(line: Line) -> str:
+    """Return the text of a line without its styles."""
+    return "".join(text for text, _ in line)
+
+
+def to_strip(line: Iterable[Piece], width: int, base: Style) -> Strip:
+    """Return a strip of exactly `width` cells; pieces take from `base` what they do not set."""
+    strip = Strip([Segment(text, base + style) for text, style in line if text])
+    return strip.adjust_cell_length(width, base)
+
+
+class LineWidget(Widget):
+    """A widget that shows lines and repaints only where they differ from those on the screen.
+
+    A subclass calls `set_lines`, and redraws in `draw`, which is called when the size changed.
+    """
+
+    DEFAULT_CSS = """
+    LineWidget {
+        width: 1fr;
+        height: 1fr;
+    }
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._lines: list[Line] = []
+        self._strips: dict[int, Strip] = {}
+        self._strips_key: tuple[int, Style] | None = None
+
+    def draw(self) -> None:
+        """Draw everything anew for the current size."""
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """What is shown now, from the top."""
+        return tuple(self._lines)
+
+    def set_lines(self, lines: Sequence[Line]) -> None:
+        """Show `lines` from the top; only cells that changed are repainted."""
+        old_lines = self._lines
+        regions: list[Region] = []
+        for y in range(max(len(lines), len(old_lines))):
+            old = old_lines[y] if y < len(old_lines) else ()
+            new = lines[y] if y < len(lines) else ()
+            span = changed_span(old, new)
+            if span is None:
+                continue
+            self._strips.pop(y, None)
+            regions.append(Region(span[0], y, span[1] - span[0], 1))
+        self._lines = list(lines)
+        if regions:
+            self.refresh(*regions)
+
+    def set_line(self, y: int, line: Line) -> None:
+        """Show `line` in row `y`, which must have been shown before."""
+        span = changed_span(self._lines[y], line)
+        if span is not None:
+            self._lines[y] = line
+            self._strips.pop(y, None)
+            self.refresh(Region(span[0], y, span[1] - span[0], 1))
+
+    def on_resize(self) -> None:
+        """Draw for the new size."""
+        self.draw()
+
+    def render_line(self, y: int) -> Strip:
+        """Return row `y` from the cache, or build it."""
+        width = self.size.width
+        base = self.visual_style.rich_style
+        key = (width, base)
+        if key != self._strips_key:
+            self._strips_key = key
+            self._strips.clear()
+        strip = self._strips.get(y)
+        if strip is None:
+            line = self._lines[y] if y < len(self._lines) else ()
+            strip = self._strips[y] = to_strip(line, width, base)
+        return strip

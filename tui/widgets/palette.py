@@ -1,0 +1,233 @@
+"""Colours and attributes that widgets draw with, independent of the app's theme.
+
+Foreground colours have a luminance that reads on dark backgrounds (contrast of 4.5 and more against
+#1e1e1e); `light=True` gives a darker set for light backgrounds. Text that carries no meaning by
+colour has no colour of its own and takes the theme's foreground. Blue and orange of the `okabe-ito`
+palette are from M. Okabe and K. Ito, "Color Universal Design" (2008).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.style import Style
+
+PaletteName = Literal["default", "okabe-ito", "mono"]
+UpColor = Literal["green", "red"]
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Styles by their meaning.
+
+    Attributes:
+        name: Which palette this is.
+        is_mono: True when no style has a colour, so that shapes must tell up from down.
+        text: Plain data. `bright` stands out, `dim` stands back.
+        up: Rising; `down` falling. Always drawn beside an arrow, a sign or a shape.
+        up_open: A rising candle that is not closed yet; `down_open` a falling one.
+        warn: Not to be trusted right now. `error` went wrong.
+        accent: What belongs to the model: forecasts and their marks.
+        good: A forecast that was right; `bad` one that was wrong.
+        frame: Border of a pane; `frame_focus` of the focused one.
+        cursor: The selected row of the focused table; `cursor_blurred` of another one.
+        header: Column titles.
+        bid: Numbers of the bid side, `ask` of the ask side, `bid_bar` and `ask_bar` their depth.
+        volume_up: Volume of a rising candle; `volume_down` of a falling one. `volume` is neither's.
+        average_10: Moving average over 10 candles; 20 and 30 likewise.
+        axis: Labels of an axis; `grid` lines behind the data.
+        last_price: The last price on the axis; `crosshair` line and `crosshair_label`.
+    """
+
+    name: PaletteName
+    is_mono: bool
+    text: Style
+    dim: Style
+    bright: Style
+    up: Style
+    down: Style
+    up_open: Style
+    down_open: Style
+    warn: Style
+    error: Style
+    accent: Style
+    good: Style
+    bad: Style
+    frame: Style
+    frame_focus: Style
+    cursor: Style
+    cursor_blurred: Style
+    header: Style
+    bid: Style
+    ask: Style
+    bid_bar: Style
+    ask_bar: Style
+    volume: Style
+    volume_up: Style
+    volume_down: Style
+    average_10: Style
+    average_20: Style
+    average_30: Style
+    axis: Style
+    grid: Style
+    last_price: Style
+    crosshair: Style
+    crosshair_label: Style
+
+    def direction(self, change: float | None) -> Style:
+        """Return `up`, `down` or, for no change or an unknown one, `text`."""
+        if not change:
+            return self.text
+        return self.up if change > 0 else self.down
+
+
+@dataclass(frozen=True, slots=True)
+class _Colors:
+    rising: str
+    falling: str
+    warn: str
+    error: str
+    accent: str
+    average_10: str
+    average_20: str
+    average_30: str
+    cursor_background: str
+
+
+_DARK = _Colors(
+    rising="#2bb673",
+    falling="#f0605a",
+    warn="#e0a526",
+    error="#f0605a",
+    accent="#4fa8ec",
+    average_10="#d9c44c",
+    average_20="#5aa9e6",
+    average_30="#c57bdb",
+    cursor_background="#2d3f52",
+)
+_LIGHT = _Colors(
+    rising="#0b7a43",
+    falling="#c0302b",
+    warn="#8f5f00",
+    error="#c0302b",
+    accent="#1565a9",
+    average_10="#7f6a00",
+    average_20="#1565a9",
+    average_30="#8638a3",
+    cursor_background="#c6d8ea",
+)
+_OKABE_ITO = {
+    False: ("#56b4e9", "#e69f00", "#cc79a7"),
+    True: ("#0072b2", "#a85b00", "#8a4a6e"),
+}
+
+
+def palettes(
+    name: PaletteName = "default", up_color: UpColor = "green", *, light: bool = False
+) -> Palette:
+    """Return the palette called `name`.
+
+    Args:
+        name: `default` (green and red), `okabe-ito` (blue and orange, for colour-blind readers) or
+            `mono` (no colours; the choice for NO_COLOR terminals).
+        up_color: The colour of a rise; `red` swaps both (in `okabe-ito` blue and orange).
+        light: True when the background is light.
+
+    Raises:
+        ValueError: `name` is none of these.
+    """
+    if name == "mono":
+        return _mono()
+    colors = _LIGHT if light else _DARK
+    rising, falling, accent = colors.rising, colors.falling, colors.accent
+    if name == "okabe-ito":
+        rising, falling, accent = _OKABE_ITO[light]
+    elif name != "default":
+        raise ValueError(f"There is no palette {name!r}; use default, okabe-ito or mono.")
+    if up_color == "red":
+        rising, falling = falling, rising
+    return _colored(name, colors, rising, falling, accent)
+
+
+def _colored(name: PaletteName, colors: _Colors, rising: str, falling: str, accent: str) -> Palette:
+    dim = Style(dim=True)
+    up, down = Style(color=rising), Style(color=falling)
+    up_dim, down_dim = Style(color=rising, dim=True), Style(color=falling, dim=True)
+    return Palette(
+        name=name,
+        is_mono=False,
+        text=Style(),
+        dim=dim,
+        bright=Style(bold=True),
+        up=up,
+        down=down,
+        up_open=up_dim,
+        down_open=down_dim,
+        warn=Style(color=colors.warn),
+        error=Style(color=colors.error, bold=True),
+        accent=Style(color=accent),
+        good=up,
+        bad=down,
+        frame=dim,
+        frame_focus=Style(bold=True),
+        cursor=Style(bgcolor=colors.cursor_background),
+        cursor_blurred=Style(),
+        header=dim,
+        bid=up,
+        ask=down,
+        bid_bar=up_dim,
+        ask_bar=down_dim,
+        volume=dim,
+        volume_up=up_dim,
+        volume_down=down_dim,
+        average_10=Style(color=colors.average_10),
+        average_20=Style(color=colors.average_20),
+        average_30=Style(color=colors.average_30),
+        axis=dim,
+        grid=dim,
+        last_price=Style(reverse=True),
+        crosshair=dim,
+        crosshair_label=Style(reverse=True),
+    )
+
+
+def _mono() -> Palette:
+    plain, dim, bold = Style(), Style(dim=True), Style(bold=True)
+    reverse = Style(reverse=True)
+    return Palette(
+        name="mono",
+        is_mono=True,
+        text=plain,
+        dim=dim,
+        bright=bold,
+        up=plain,
+        down=plain,
+        up_open=dim,
+        down_open=dim,
+        warn=Style(bold=True, underline=True),
+        error=Style(bold=True, reverse=True),
+        accent=bold,
+        good=plain,
+        bad=plain,
+        frame=dim,
+        frame_focus=bold,
+        cursor=reverse,
+        cursor_blurred=plain,
+        header=dim,
+        bid=plain,
+        ask=plain,
+        bid_bar=dim,
+        ask_bar=dim,
+        volume=dim,
+        volume_up=dim,
+        volume_down=dim,
+        average_10=dim,
+        average_20=dim,
+        average_30=dim,
+        axis=dim,
+        grid=dim,
+        last_price=reverse,
+        crosshair=dim,
+        crosshair_label=reverse,
+    )

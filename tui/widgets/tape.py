@@ -1,0 +1,112 @@
+"""The trades tape: newest trade at the top, as many as fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tui.widgets import formats
+from tui.widgets.line_widget import Line, LineWidget
+from tui.widgets.number_column import NumberColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tui.widgets.glyphs import Glyphs
+    from tui.widgets.palette import Palette
+
+
+class TapeRow(NamedTuple):
+    """One trade: epoch ms, price (quote asset), quantity (base asset), and who was the taker."""
+
+    time_ms: int
+    price: float
+    quantity: float
+    is_sell: bool
+
+
+class Tape(LineWidget):
+    """Time, side, price and quantity of the newest trades.
+
+    An arrow up is a trade whose taker bought, an arrow down one whose taker sold.
+    """
+
+    def __init__(
+        self,
+        palette: Palette,
+        glyphs: Glyphs,
+        *,
+        name: str | None = None,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self.palette = palette
+        self.glyphs = glyphs
+        self._rows: tuple[TapeRow, ...] = ()
+        self._decimals = (2, 4)
+        self._note = ""
+        self._quantities = NumberColumn()
+        self._price_width = 0
+
+    @property
+    def rows_wanted(self) -> int:
+        """How many trades fit the current height."""
+        return max(1, self.size.height)
+
+    def show(
+        self,
+        rows: Sequence[TapeRow],
+        price_decimals: int = 2,
+        quantity_decimals: int = 4,
+        *,
+        note: str = "",
+    ) -> None:
+        """Show trades.
+
+        Args:
+            rows: Trades, OLDEST FIRST (as the engine sends them); the last one is drawn at the top.
+            price_decimals: Places of prices.
+            quantity_decimals: Places of quantities, at most.
+            note: Shown when there are no trades.
+        """
+        decimals = (price_decimals, quantity_decimals)
+        if decimals != self._decimals or not rows:
+            self.reset()
+        self._rows, self._decimals, self._note = tuple(rows), decimals, note
+        self.draw()
+
+    def reset(self) -> None:
+        """Forget the widths of columns (for another market)."""
+        self._quantities.reset()
+        self._price_width = 0
+
+    def draw(self) -> None:
+        """Draw as many trades as fit, the newest first."""
+        width, height = self.size
+        if not width or not height:
+            return
+        if not self._rows:
+            self.set_lines([((self._note[:width], self.palette.dim),)] if self._note else [])
+            return
+        shown = self._rows[-height:]
+        price_decimals, quantity_decimals = self._decimals
+        self._quantities.see((row.quantity for row in shown), quantity_decimals)
+        self._price_width = max(
+            self._price_width, *(len(formats.price(row.price, price_decimals)) for row in shown)
+        )
+        room = width - 4 - self._price_width - self._quantities.width
+        time_width = 13 if room >= 13 else 9 if room >= 9 else 0
+        self.set_lines([self._line(row, time_width) for row in reversed(shown)])
+
+    def _line(self, row: TapeRow, time_width: int) -> Line:
+        price_decimals, quantity_decimals = self._decimals
+        palette, glyphs = self.palette, self.glyphs
+        time = formats.clock_ms(row.time_ms)[: max(0, time_width - 1)]
+        arrow = glyphs.down if row.is_sell else glyphs.up
+        price = formats.price(row.price, price_decimals).rjust(self._price_width)
+        quantity = self._quantities.text(row.quantity, quantity_decimals)
+        return (
+            (f"{time:<{time_width}}", palette.dim),
+            (f"{arrow} {price}", palette.down if row.is_sell else palette.up),
+            (f"  {quantity.rjust(self._quantities.width)}", palette.text),
+        )
