@@ -1,0 +1,337 @@
+"""The terminal: a pure client of the engine that paints first and connects afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import msgspec
+from textual import constants
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from engine.market.interval import INTERVALS
+from engine.service.client import EngineGone, EngineMismatch, EngineProblem
+from engine.service.contract import Cancel, Done, Found, Retrain, Search, Unwatch, View, Watch
+from tui.commands import KlinetopCommands
+from tui.encoding import wants_ascii
+from tui.link import EngineLink, LinkState
+from tui.model import DeskModel
+from tui.pace import LinkMeter, Pacer
+from tui.panes.forecast_lines import BUSY
+from tui.screens.dashboard import Dashboard
+from tui.widgets.glyphs import glyphs
+from tui.widgets.palette import palettes
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from textual.driver import Driver
+    from textual.theme import Theme
+
+    from engine.market.symbol import SymbolInfo
+    from engine.service.contract import Frame, Notice, Request, Welcome
+    from tui.link import Client
+    from tui.model import TerminalOptions
+    from tui.panes.book import BookPane
+    from tui.panes.chart import ChartPane
+    from tui.panes.tickers import TickersPane
+
+DARK_THEME: Final = "textual-dark"
+BARS_STEP: Final = 60
+BARS_MAX: Final = 20_000
+LEVELS_STEP: Final = 10
+TOAST_S: Final = 5.0
+SEVERITY: Final = {"info": "information", "warning": "warning", "error": "error"}
+
+
+def wall_clock_ms() -> int:
+    """Return the wall clock in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class KlinetopApp(App[None], inherit_bindings=False):
+    """The terminal of klinetop.
+
+    Args:
+        connect: Makes a connection to the engine (starting one if need be); called again every
+            second while there is none.
+        settings: Pace, drawing and colours.
+        focused: Symbol to begin with; None leaves it to the engine.
+        interval: Candle interval to begin with.
+        wall_ms: The wall clock; tests inject their own.
+        environ: The environment that locale and NO_COLOR are read from.
+    """
+
+    TITLE = "klinetop"
+    CSS_PATH = "klinetop.tcss"
+    COMMANDS: ClassVar = {KlinetopCommands}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c,ctrl+q", "leave(False)", show=False, priority=True)
+    ]
+    ESCAPE_TO_MINIMIZE = False
+    PAUSE_GC_ON_SCROLL = False
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Client]],
+        settings: TerminalOptions,
+        *,
+        focused: str | None,
+        interval: str,
+        wall_ms: Callable[[], int] = wall_clock_ms,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.meter = LinkMeter()
+        super().__init__(driver_class=_driver(self.meter))
+        self.animation_level = "none"
+        self.settings = settings
+        self._palette_name = "mono" if environ.get("NO_COLOR") else settings.palette
+        in_ascii = wants_ascii(environ) if settings.ascii is None else settings.ascii
+        self.model = DeskModel(
+            palette=palettes(self._palette_name, settings.up_color),
+            glyphs=glyphs(in_ascii),
+            wall_ms=wall_ms,
+            view=View(focused=focused or "", interval=interval),
+        )
+        self.link = EngineLink(
+            connect,
+            self,
+            pacer=Pacer(settings.frames_per_s),
+            meter=self.meter,
+            wall_ms=wall_ms,
+        )
+        self.model.link = self.link.state
+        self._started_wall_ms = wall_ms()
+        self._leaving = False
+        self.dashboard = Dashboard(self.model)
+
+    # --- life
+
+    def get_default_screen(self) -> Dashboard:
+        """Return the dashboard."""
+        return self.dashboard
+
+    def on_mount(self) -> None:
+        """Connect once the first frame is painted."""
+        self.theme_changed_signal.subscribe(self, self._theme_changed)
+        if not self.is_headless and hasattr(signal, "SIGTERM"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
+        self.call_after_refresh(self._start_link)
+
+    def _start_link(self) -> None:
+        self.run_worker(self.link.run(), name="link", group="link")
+
+    async def action_leave(self, detach: bool) -> None:
+        """Say goodbye to the engine and close the terminal."""
+        if self._leaving:
+            return
+        self._leaving = True
+        await self.link.leave(detach=detach)
+        self.exit()
+
+    # --- the link's user
+
+    @property
+    def view(self) -> View:
+        """What the terminal shows now."""
+        return self.model.view
+
+    @property
+    def revision(self) -> int:
+        """Revision of the last merged frame."""
+        return self.model.state.revision
+
+    def welcomed(self, welcome: Welcome) -> None:
+        """Take the engine's pick of a symbol where the user named none."""
+        self.model.state.forget_revision()
+        if not self.model.view.focused:
+            self.change_view(focused=welcome.focused)
+
+    def received(self, frame: Frame, view: View) -> None:
+        """Merge a frame and draw what it changed."""
+        model = self.model
+        before = self._status_key()
+        changed = model.state.apply(
+            frame, wall_ms=model.wall_ms(), bars=view.bars, tape_length=view.tape_length
+        )
+        if view is not model.view:
+            model.state.forget_revision()
+        model.slow_rate = self.link.pacer.rate if self.link.pacer.is_slow else None
+        if "notices" in changed:
+            self._toast(model.state.take_fresh_notices())
+        if self._status_key() != before:
+            self.dashboard.draw_bars()
+        self.dashboard.draw_changed(changed)
+
+    def link_changed(self, state: LinkState) -> None:
+        """Show how the link stands."""
+        self.model.link = state
+        self.dashboard.draw_all()
+
+    def _status_key(self) -> tuple[object, ...]:
+        status = self.model.state.status
+        if status is None:
+            return (self.model.slow_rate,)
+        return (status.connection, status.engine, status.speed, self.model.slow_rate)
+
+    def _toast(self, notices: Iterable[Notice]) -> None:
+        for notice in notices:
+            if notice.wall_ms >= self._started_wall_ms:
+                self.say(notice.text, notice.level)
+
+    def say(self, text: str, level: str = "info") -> None:
+        """Show a toast; `level` is info, warning or error."""
+        severity: Any = SEVERITY.get(level, "information")
+        self.notify(text, severity=severity, timeout=TOAST_S, markup=False)
+
+    # --- the view
+
+    def change_view(self, **changes: Any) -> None:
+        """Look at something else; the engine is asked at once."""
+        view = msgspec.structs.replace(self.model.view, **changes)
+        if view == self.model.view:
+            return
+        if (view.focused, view.interval) != (self.model.view.focused, self.model.view.interval):
+            self.model.state.forget_revision()
+            view = msgspec.structs.replace(view, bars=self._bars(0))
+        self.model.view = view
+        self.dashboard.draw_all()
+        self.link.nudge()
+
+    def focus_symbol(self, symbol: str) -> None:
+        """Show `symbol` in every pane."""
+        if symbol != self.model.view.focused:
+            self.change_view(focused=symbol, ladder_step=0.0)
+
+    def set_interval_name(self, name: str) -> None:
+        """Show chart and forecast of the interval called `name`."""
+        self.change_view(interval=name)
+
+    def action_interval(self, by: int) -> None:
+        """Take the next longer or shorter interval."""
+        names = list(INTERVALS)
+        at = names.index(self.model.view.interval) + by
+        if 0 <= at < len(names):
+            self.set_interval_name(names[at])
+
+    def on_tickers_pane_focused(self, message: TickersPane.Focused) -> None:
+        """Focus the chosen symbol."""
+        self.focus_symbol(message.symbol)
+
+    def on_tickers_pane_removed(self, message: TickersPane.Removed) -> None:
+        """Take the symbol off the watchlist."""
+        self.unwatch_symbol(message.symbol)
+
+    def on_book_pane_grouped(self, message: BookPane.Grouped) -> None:
+        """Group the book by another step."""
+        self.change_view(ladder_step=message.step)
+
+    def on_chart_pane_wants_bars(self, message: ChartPane.WantsBars) -> None:
+        """Ask for more candles; fewer are not worth a request."""
+        wanted = self._bars(message.bars)
+        if wanted > self.model.view.bars:
+            self.change_view(bars=wanted)
+
+    def on_dashboard_laid(self) -> None:
+        """Ask for as many levels as the ladder has room for."""
+        levels = self.dashboard.desk.book.levels_wanted
+        self.change_view(ladder_levels=-(-levels // LEVELS_STEP) * LEVELS_STEP)
+
+    def _bars(self, wanted: int) -> int:
+        least = max(wanted, self.dashboard.desk.chart.chart.bars_wanted, View().bars)
+        return min(BARS_MAX, -(-least // BARS_STEP) * BARS_STEP)
+
+    # --- requests
+
+    def request(self, request: Request, *, aside: bool = False) -> None:
+        """Send a command and show the engine's answer as a toast."""
+        self.run_worker(self._request(request, aside=aside), group="requests")
+
+    async def _request(self, request: Request, *, aside: bool) -> None:
+        try:
+            answer = await self.link.ask(request, aside=aside)
+        except EngineProblem as problem:
+            self.say(str(problem), "warning")
+        except (EngineGone, EngineMismatch, OSError) as error:
+            self.say(str(error), "error")
+        else:
+            if isinstance(answer, Done) and answer.message:
+                self.say(answer.message)
+
+    def action_retrain(self) -> None:
+        """Train a model on the focused symbol and interval."""
+        view, forecast = self.model.view, self.model.state.forecast
+        if not view.focused:
+            self.say("There is no symbol to train on yet; the engine has not answered.", "warning")
+            return
+        job = forecast.job if forecast is not None else None
+        if job is not None and job.state in BUSY:
+            what = f"{job.symbol} {job.interval}"
+            if (job.symbol, job.interval) == (view.focused, view.interval):
+                self.say(f"A training job for {what} runs already; x cancels it.", "warning")
+                return
+            self.say(f"A training job for {what} runs; this one waits for its turn.")
+        self.request(Retrain(view.focused, view.interval))
+
+    def action_cancel_training(self) -> None:
+        """Cancel the training job."""
+        self.request(Cancel())
+
+    def watch_symbol(self, symbol: str) -> None:
+        """Put `symbol` on the watchlist."""
+        self.request(Watch(symbol), aside=True)
+
+    def unwatch_symbol(self, symbol: str) -> None:
+        """Take `symbol` off the watchlist."""
+        self.request(Unwatch(symbol))
+
+    async def search(self, query: str, limit: int = 50) -> tuple[SymbolInfo, ...]:
+        """Return markets whose name holds the letters of `query` in order.
+
+        Raises:
+            EngineProblem: when the engine refuses or the exchange does not answer.
+            EngineGone: when there is no engine to ask.
+        """
+        answer = await self.link.ask(Search(query, limit), aside=True)
+        return answer.symbols if isinstance(answer, Found) else ()
+
+    # --- screens
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        from tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.model))
+
+    def action_notices(self) -> None:
+        """Show what has happened."""
+        from tui.screens.notices import NoticesScreen
+
+        self.push_screen(NoticesScreen(self.model))
+
+    def action_find_symbol(self) -> None:
+        """Look for a market."""
+        from tui.screens.find import FindScreen
+
+        self.push_screen(FindScreen(self.model, self))
+
+    def _theme_changed(self, theme: Theme) -> None:
+        self.model.palette = palettes(
+            self._palette_name, self.settings.up_color, light=not theme.dark
+        )
+        focused = self.dashboard.desk.focused_name
+        self.dashboard = Dashboard(self.model, focused=focused)
+        self.switch_screen(self.dashboard)
+
+
+def _driver(meter: LinkMeter) -> type[Driver] | None:
+    """Return a driver that measures the link; None (Textual's choice) where there is none."""
+    if os.name != "posix" or constants.DRIVER is not None:
+        return None
+    from tui.driver import metered_driver
+
+    return metered_driver(meter)

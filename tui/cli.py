@@ -1,0 +1,68 @@
+"""The `klinetop` command: the terminal, and all headless commands of `engine.cli`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from engine.cli import make_group
+from engine.commands.guard import CommandError, run_guarded
+from engine.commands.options import settings_of
+
+if TYPE_CHECKING:
+    import click
+
+    from engine.service.client import EngineClient
+
+
+def main() -> None:
+    """Entry of the program `klinetop`."""
+    sys.exit(run_guarded(make_group(open_terminal)))
+
+
+def open_terminal(ctx: click.Context) -> int:
+    """Attach to the engine of the settings, or start one, and show the dashboard.
+
+    The engine starts while textual is still being imported; the terminal never waits for it.
+
+    Returns:
+        The exit status: 0, or that of an engine that could not start.
+    """
+    settings = settings_of(ctx)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise CommandError(
+            "The dashboard needs a terminal; `klinetop status`, `klinetop candles` and the other "
+            "commands work without one (`klinetop --help`)."
+        )
+    from engine.service.client import EngineMismatch, EngineProblem
+    from engine.service.launch import Connector, EngineFailed
+
+    connector = Connector(settings)
+    connector.start_early()
+    from tui.app import KlinetopApp
+
+    failure: Exception | None = None
+
+    async def connect() -> EngineClient:
+        nonlocal failure
+        had_connected = connector.has_connected
+        try:
+            return await connector()
+        except (EngineFailed, EngineMismatch, EngineProblem) as error:
+            if not had_connected:
+                failure = error
+                app.exit()
+            raise
+
+    app = KlinetopApp(
+        connect=connect, settings=settings.terminal, focused="", interval=settings.interval
+    )
+    app.run()
+    connector.abandon()
+    if failure is not None:
+        raise failure
+    return app.return_code or 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""The area that the panes share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.containers import Container
+from textual.geometry import Offset, Spacing
+from textual.layout import Layout, WidgetPlacement
+
+from tui.actions import PANE_NAMES
+from tui.arrange import LayoutKind, Plan, arrange, swap_in
+from tui.panes.book import BookPane
+from tui.panes.chart import ChartPane
+from tui.panes.forecast import ForecastPane
+from tui.panes.pane import Pane
+from tui.panes.storage import StoragePane
+from tui.panes.tickers import TickersPane
+from tui.panes.trades import TradesPane
+
+if TYPE_CHECKING:
+    from textual.geometry import Size
+    from textual.layout import ArrangeResult
+    from textual.widget import Widget
+
+    from tui.model import DeskModel
+
+
+class PlanLayout(Layout):
+    """Puts panes where the desk's plan says; those that it leaves out are not shown."""
+
+    name = "plan"
+
+    def arrange(
+        self,
+        parent: Widget,
+        children: list[Widget],
+        size: Size,
+        greedy: bool = True,  # noqa: ARG002
+    ) -> ArrangeResult:
+        """Return a placement for each pane of the plan."""
+        assert isinstance(parent, Desk)
+        regions = parent.plan_for(size).regions
+        return [
+            WidgetPlacement(regions[child.NAME], Offset(), Spacing(), child)
+            for child in children
+            if isinstance(child, Pane) and child.NAME in regions
+        ]
+
+
+class Desk(Container):
+    """Holds the six panes, which one has the keyboard and which fills the screen."""
+
+    DEFAULT_CSS = """
+    Desk { width: 1fr; height: 1fr; overflow: hidden hidden; }
+    Desk.-stale { opacity: 55%; }
+    """
+
+    def __init__(self, model: DeskModel, *, focused: str = "chart") -> None:
+        self.tickers = TickersPane(model)
+        self.book = BookPane(model)
+        self.chart = ChartPane(model)
+        self.storage = StoragePane(model)
+        self.forecast = ForecastPane(model)
+        self.trades = TradesPane(model)
+        self.panes: dict[str, Pane] = {
+            pane.NAME: pane
+            for pane in (
+                self.tickers,
+                self.book,
+                self.chart,
+                self.storage,
+                self.forecast,
+                self.trades,
+            )
+        }
+        super().__init__(*self.panes.values(), id="desk")
+        self.kind: LayoutKind = "full"
+        self.focused_name = focused
+        self.is_maximised = False
+        self._behind: frozenset[str] = frozenset({"trades", "storage"})
+        self._layout = PlanLayout()
+
+    @property
+    def layout(self) -> Layout:
+        """The layout that follows the plan."""
+        return self._layout
+
+    @property
+    def plan(self) -> Plan:
+        """What stands where, at the current size."""
+        return self.plan_for(self.size)
+
+    @property
+    def focused_pane(self) -> Pane:
+        """The pane that has the keyboard."""
+        return self.panes[self.focused_name]
+
+    @property
+    def visible_panes(self) -> list[Pane]:
+        """The panes that are shown, in their order."""
+        return [self.panes[name] for name in PANE_NAMES if name in self.plan.regions]
+
+    def plan_for(self, size: Size) -> Plan:
+        """Return the plan for a desk of `size`."""
+        return arrange(
+            self.kind,
+            size,
+            PANE_NAMES,
+            self.focused_name,
+            maximised=self.is_maximised,
+            behind=self._behind,
+        )
+
+    def set_kind(self, kind: LayoutKind) -> None:
+        """Take another layout."""
+        if kind != self.kind:
+            self.kind = kind
+            self._rearrange()
+
+    def focus_pane(self, name: str) -> None:
+        """Give `name` the keyboard; where it is not shown it comes to the front."""
+        if name != self.focused_name:
+            self.focused_name = name
+            before = self._behind
+            self._behind = swap_in(name, before)
+            if self.kind == "single" or self.is_maximised or before != self._behind:
+                self._rearrange()
+        self.focused_pane.focus(scroll_visible=False)
+
+    def maximise(self, *, maximised: bool) -> None:
+        """Let the focused pane fill the screen, or not."""
+        if maximised != self.is_maximised:
+            self.is_maximised = maximised
+            self._rearrange()
+
+    def _rearrange(self) -> None:
+        self._clear_arrangement_cache()
+        self.refresh(layout=True)
+        self.call_after_refresh(self.draw_visible)
+
+    def draw_visible(self) -> None:
+        """Draw every pane that is shown."""
+        for pane in self.visible_panes:
+            pane.draw()
+
+    def draw_changed(self, sections: frozenset[str]) -> None:
+        """Draw the shown panes that depend on one of `sections`."""
+        for pane in self.visible_panes:
+            if pane.SECTIONS & sections:
+                pane.draw()
+
+    def tick(self) -> None:
+        """Let the shown panes count on."""
+        for pane in self.visible_panes:
+            pane.tick()

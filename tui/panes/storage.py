@@ -1,0 +1,169 @@
+"""What is stored, where it came from, and whether anything is missing."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from tui.cells import fit, pad, width_of
+from tui.panes.pane import Pane
+from tui.widgets import formats
+from tui.widgets.heat import heat_strip
+from tui.widgets.text_lines import TextLines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.style import Style
+    from textual.app import ComposeResult
+
+    from engine.service.contract import StorageSection
+    from tui.cells import Cell, Line
+    from tui.model import DeskModel
+
+LABEL_WIDTH = 12
+TWO_COLUMNS = 76
+SOURCES = ("stream", "rest", "both", "import")
+GAP_WORDS = {"open": "open", "filled": "filled", "exchange_hole": "holes", "unfillable": "lost"}
+
+
+class StoragePane(Pane):
+    """Pane 4."""
+
+    NAME = "storage"
+    SECTIONS = frozenset({"storage"})
+
+    def __init__(self, model: DeskModel) -> None:
+        super().__init__(model)
+        self._lines = TextLines(classes="body")
+
+    def compose(self) -> ComposeResult:
+        """Hold the lines."""
+        yield self._lines
+
+    def draw(self) -> None:
+        """Draw all counters."""
+        storage = self.model.state.storage
+        if storage is None:
+            self._lines.show(((), ((f" {self.model.waiting_note}", self.model.palette.dim),)))
+            self.set_title()
+            return
+        self._lines.show(self._columns(self._rows(storage)))
+        self.set_title(right=(self._verdict(storage),))
+
+    def figure(self) -> Cell:
+        """Return the open gaps."""
+        storage = self.model.state.storage
+        if storage is None:
+            return ("-", self.model.palette.dim)
+        gaps = storage.gaps.get("open", 0)
+        return (f"{gaps} gaps", self.model.palette.warn if gaps else self.model.palette.text)
+
+    def _verdict(self, storage: StorageSection) -> Cell:
+        palette = self.model.palette
+        if self.model.is_stale:
+            return ("not capturing", palette.warn)
+        if storage.backfill:
+            return ("filling", palette.warn)
+        if storage.gaps.get("open", 0) or storage.dropped:
+            return ("incomplete", palette.warn)
+        return ("complete", palette.up)
+
+    def _rows(self, storage: StorageSection) -> list[Line]:
+        palette = self.model.palette
+        rows = [
+            self._row("candles", (f"{storage.candles:,}", palette.bright),
+                      (f"  {storage.rows_per_minute:+,.0f}/min", palette.text)),
+            *self._sources(storage.by_source),
+            self._row("gaps", *self._gaps(storage.gaps)),
+            self._coverage(storage.coverage),
+            self._row("database", (formats.byte_size(storage.database_bytes), palette.text)),
+            self._row("commit", *self._commit(storage)),
+            self._row("stream", (f"{storage.messages_per_s:,.0f} msg/s", palette.text),
+                      (f"  {formats.compact(storage.messages)} in all", palette.dim)),
+            self._row("reconnects", (f"{storage.reconnects:,}", palette.text)),
+            self._row("faults", *self._joined((self._fault(storage.dropped, "dropped"),
+                                               self._fault(storage.quarantined, "quarantined")))),
+            self._row("REST", *self._weight(storage.weight_used)),
+        ]  # fmt: skip
+        if storage.backfill:
+            rows.insert(1, self._row("backfill", (storage.backfill, palette.warn)))
+        return rows
+
+    def _columns(self, rows: list[Line]) -> list[Line]:
+        """Return as many rows as fit, in two columns where one is too low and there is room."""
+        width, height = self.inner_width, self.inner_height
+        if len(rows) <= height or width < TWO_COLUMNS:
+            return rows[:height]
+        half = width // 2
+        lines: list[Line] = []
+        for index in range(height):
+            left = fit(rows[index], half - 1)
+            right = rows[index + height] if index + height < len(rows) else ()
+            lines.append((*left, pad(half - width_of(left)), *right))
+        return lines
+
+    def _row(self, label: str, *cells: Cell) -> Line:
+        return ((f" {label:<{LABEL_WIDTH - 1}}", self.model.palette.dim), *cells)
+
+    def _joined(self, parts: Sequence[tuple[str, Style]]) -> tuple[Cell, ...]:
+        cells: list[Cell] = []
+        for index, part in enumerate(parts):
+            if index:
+                cells.append((f" {self.model.glyphs.middot} ", self.model.palette.dim))
+            cells.append(part)
+        return tuple(cells)
+
+    def _sources(self, by_source: dict[str, int]) -> list[Line]:
+        text = self.model.palette.text
+        parts = [(f"{name} {formats.compact(by_source.get(name, 0))}", text) for name in SOURCES]
+        return [
+            self._row("from", *self._joined(parts[:2])),
+            self._row("", *self._joined(parts[2:])),
+        ]
+
+    def _gaps(self, gaps: dict[str, int]) -> tuple[Cell, ...]:
+        palette = self.model.palette
+        counts = {"open": 0, "filled": 0, **gaps}
+        return self._joined(
+            [
+                (
+                    f"{counts[state]:,} {word}",
+                    palette.warn if state == "open" and counts[state] else palette.text,
+                )
+                for state, word in GAP_WORDS.items()
+                if state in ("open", "filled") or counts.get(state)
+            ]
+        )
+
+    def _coverage(self, coverage: tuple[float | None, ...]) -> Line:
+        palette, glyphs = self.model.palette, self.model.glyphs
+        known = [share for share in coverage if share is not None]
+        if not known:
+            return self._row("24 h", ("nothing expected yet", palette.dim))
+        mean = sum(known) / len(known)
+        style = palette.up if mean >= 1 else palette.warn
+        percent = "100%" if mean >= 1 else f"{math.floor(mean * 100)}%"
+        return self._row("24 h", (heat_strip(coverage, glyphs), style), (f" {percent}", style))
+
+    def _commit(self, storage: StorageSection) -> tuple[Cell, ...]:
+        palette = self.model.palette
+        if storage.last_commit_ms is None:
+            return (("none yet", palette.dim),)
+        age = f", {formats.age(storage.last_commit_age_ms)} ago"
+        return (
+            (f"{storage.last_commit_ms:.1f} ms", palette.text),
+            (age if storage.last_commit_age_ms is not None else "", palette.dim),
+        )
+
+    def _fault(self, count: int, word: str) -> Cell:
+        return (f"{count:,} {word}", self.model.palette.warn if count else self.model.palette.text)
+
+    def _weight(self, weight: tuple[int, int]) -> tuple[Cell, ...]:
+        used, limit = weight
+        style = self.model.palette.warn if limit and used > 0.8 * limit else self.model.palette.text
+        return (
+            ((f"weight {used:,} of {limit:,}", style),)
+            if limit
+            else (("no requests yet", self.model.palette.dim),)
+        )

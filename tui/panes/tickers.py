@@ -1,0 +1,257 @@
+"""The watchlist: last price, change, sparkline and volume of every market."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual.message import Message
+
+from tui.actions import bindings
+from tui.panes.pane import Pane
+from tui.widgets import formats
+from tui.widgets.live_table import Column, LiveTable, TableRow
+from tui.widgets.sparkline import sparkline
+from tui.widgets.table_layout import column_widths
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+    from engine.service.contract import TickerRow
+    from tui.cells import Cell
+    from tui.model import DeskModel
+
+SORTS: Final = ("", "symbol", "last", "change", "volume")
+SORT_TITLES: Final = {
+    "": "watchlist order",
+    "symbol": "symbol",
+    "last": "last price",
+    "change": "change",
+    "volume": "volume",
+}
+SPARK_MAX = 40
+
+
+class TickersPane(Pane):
+    """Pane 1. Enter makes the symbol under the cursor the focus of every pane."""
+
+    NAME = "tickers"
+    SECTIONS = frozenset({"tickers"})
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("tickers")]
+    DEFAULT_CSS = """
+    TickersPane LiveTable { scrollbar-size-vertical: 0; }
+    """
+
+    class Focused(Message):
+        """The user chose a symbol."""
+
+        def __init__(self, symbol: str) -> None:
+            super().__init__()
+            self.symbol = symbol
+
+    class Removed(Message):
+        """The user took a symbol off the watchlist."""
+
+        def __init__(self, symbol: str) -> None:
+            super().__init__()
+            self.symbol = symbol
+
+    def __init__(self, model: DeskModel) -> None:
+        super().__init__(model)
+        self.sort_key = ""
+        self.is_reversed = False
+        self._order: list[str] = []
+        self._order_stale = True
+        self._table = LiveTable(columns(0, 2), model.palette, model.glyphs, classes="body")
+        self._table.can_focus = False
+        self._columns: tuple[Column, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Hold the table."""
+        yield self._table
+
+    @property
+    def table(self) -> LiveTable:
+        """The table inside."""
+        return self._table
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Symbols as they are shown."""
+        return tuple(self._order)
+
+    def draw(self) -> None:
+        """Draw all rows."""
+        state = self.model.state
+        if self._order_stale or set(self._order) != set(state.order):
+            self._sort()
+        self._fit_columns()
+        rows = [self._row(symbol) for symbol in self._order]
+        self._table.set_rows(rows, note="" if rows else self.model.waiting_note)
+        shown = min(len(rows), max(0, self.inner_height - 1))
+        count = f"{shown} of {len(rows)}" if shown < len(rows) else f"{len(rows)}" if rows else ""
+        by = f"by {SORT_TITLES[self.sort_key]}" if self.sort_key else ""
+        self.set_title(right=((" ".join(part for part in (count, by) if part),
+                               self.model.palette.dim),))  # fmt: skip
+
+    def tick(self) -> None:
+        """Sort anew, once a second at most, so that rows do not jump about."""
+        if self.sort_key:
+            before = list(self._order)
+            self._sort()
+            if before != self._order:
+                self.draw()
+
+    def figure(self) -> Cell:
+        """Return the focused symbol's last price and change."""
+        row = self.model.state.tickers.get(self.model.view.focused)
+        if row is None:
+            return ("-", self.model.palette.dim)
+        change = self._change(row)[0].replace(" ", "")
+        text = f"{formats.price(row.last, row.price_decimals)} {change}"
+        return (text, self.model.palette.direction(row.change_percent))
+
+    # --- keys
+
+    def action_choose(self) -> None:
+        """Make the symbol under the cursor the focus everywhere."""
+        self._table.action_choose()
+
+    def action_cursor_up(self) -> None:
+        """Move the cursor up."""
+        self._table.action_cursor_up()
+
+    def action_cursor_down(self) -> None:
+        """Move the cursor down."""
+        self._table.action_cursor_down()
+
+    def action_cursor_first(self) -> None:
+        """Move the cursor to the first row."""
+        self._table.action_cursor_first()
+
+    def action_cursor_last(self) -> None:
+        """Move the cursor to the last row."""
+        self._table.action_cursor_last()
+
+    def action_page_up(self) -> None:
+        """Move the cursor up by a page."""
+        self._table.action_page_up()
+
+    def action_page_down(self) -> None:
+        """Move the cursor down by a page."""
+        self._table.action_page_down()
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        self._sort_by(SORTS[(SORTS.index(self.sort_key) + 1) % len(SORTS)])
+
+    def action_reverse(self) -> None:
+        """Sort the other way round."""
+        self.is_reversed = not self.is_reversed
+        self._resorted()
+
+    def action_unwatch(self) -> None:
+        """Ask to take the symbol under the cursor off the watchlist."""
+        if self._table.cursor_key is not None:
+            self.post_message(self.Removed(self._table.cursor_key))
+
+    def on_live_table_chosen(self, message: LiveTable.Chosen) -> None:
+        """Pass the choice on."""
+        message.stop()
+        self.post_message(self.Focused(message.key))
+
+    def on_live_table_header_clicked(self, message: LiveTable.HeaderClicked) -> None:
+        """Sort by the column whose title was clicked; again: the other way round."""
+        message.stop()
+        if message.column not in SORTS:
+            return
+        if message.column == self.sort_key:
+            self.action_reverse()
+        else:
+            self._sort_by(message.column)
+
+    # --- drawing
+
+    def _sort_by(self, key: str) -> None:
+        self.sort_key = key
+        self.is_reversed = key in ("change", "volume", "last")
+        self._resorted()
+
+    def _resorted(self) -> None:
+        self._order_stale = True
+        self._table.set_sort(self.sort_key or None, self.is_reversed)
+        self.draw()
+
+    def _sort(self) -> None:
+        state = self.model.state
+        order = [symbol for symbol in state.order if symbol in state.tickers]
+        if self.sort_key == "symbol":
+            order.sort()
+        elif self.sort_key:
+            order.sort(key=lambda symbol: _number(state.tickers[symbol], self.sort_key))
+        if self.is_reversed:
+            order.reverse()
+        self._order = order
+        self._order_stale = False
+
+    def _fit_columns(self) -> None:
+        tickers = self.model.state.tickers.values()
+        texts = [formats.price(row.last, row.price_decimals) for row in tickers]
+        wanted = columns(
+            max((len(row.symbol) for row in tickers), default=8), max(map(len, texts), default=9)
+        )
+        if wanted != self._columns:
+            self._columns = wanted
+            self._table.set_columns(wanted)
+
+    def _change(self, row: TickerRow) -> Cell:
+        palette, glyphs = self.model.palette, self.model.glyphs
+        if row.change_percent is None:
+            return ("-", palette.dim)
+        change = row.change_percent
+        arrow = glyphs.up if change > 0 else glyphs.down if change < 0 else glyphs.flat
+        places = 2 if abs(change) < 99.995 else 0
+        return (f"{arrow}{abs(change):5.{places}f}%", palette.direction(change))
+
+    def _row(self, symbol: str) -> TableRow:
+        palette, glyphs = self.model.palette, self.model.glyphs
+        row = self.model.state.tickers[symbol]
+        is_focused = symbol == self.model.view.focused
+        quiet = row.status != "TRADING"
+        name_style = palette.warn if quiet else palette.bright if is_focused else palette.text
+        text = palette.dim if quiet else palette.text
+        width = min(SPARK_MAX, self._spark_width())
+        change = ("halted", palette.warn) if quiet else self._change(row)
+        return TableRow(
+            symbol,
+            (
+                (glyphs.dot if is_focused else " ", palette.accent),
+                (symbol, name_style),
+                (formats.price(row.last, row.price_decimals), text),
+                change,
+                (sparkline(row.spark, width, glyphs), palette.direction(row.change_percent)),
+                (formats.compact(row.quote_volume), palette.dim),
+            ),
+        )
+
+    def _spark_width(self) -> int:
+        widths = column_widths(self._columns, self.inner_width - 1)
+        return widths[[column.key for column in self._columns].index("spark")]
+
+
+def columns(symbol_width: int, price_width: int) -> tuple[Column, ...]:
+    """Return the table's columns for the longest symbol and price there are."""
+    return (
+        Column("mark", "", 1),
+        Column("symbol", "symbol", max(6, symbol_width)),
+        Column("last", "last", max(6, price_width), "right"),
+        Column("change", "24 h", 7, "right"),
+        Column("spark", "", None, "left", 1),
+        Column("volume", "volume", 6, "right", 2),
+    )
+
+
+def _number(row: TickerRow, key: str) -> float:
+    values = {"last": row.last, "change": row.change_percent, "volume": row.quote_volume}
+    value = values[key]
+    return float("-inf") if value is None else value

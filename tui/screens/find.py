@@ -1,0 +1,149 @@
+"""Find a market by some letters of its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Input
+
+from engine.service.client import EngineGone, EngineMismatch, EngineProblem
+from tui.widgets.live_table import Column, LiveTable, TableRow
+from tui.widgets.text_lines import TextLines
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from engine.market.symbol import SymbolInfo
+    from tui.model import DeskModel
+
+COLUMNS = (
+    Column("mark", "", 1),
+    Column("symbol", "market", 18),
+    Column("base", "base", 10),
+    Column("quote", "quote", 10),
+    Column("status", "status", None),
+)
+PAUSE_S = 0.12
+
+
+class Finder(Protocol):
+    """What the screen needs of the app."""
+
+    async def search(self, query: str, limit: int = 50) -> tuple[SymbolInfo, ...]:
+        """Return matching markets."""
+        ...
+
+    def focus_symbol(self, symbol: str) -> None:
+        """Show a symbol everywhere."""
+        ...
+
+    def watch_symbol(self, symbol: str) -> None:
+        """Put a symbol on the watchlist."""
+        ...
+
+
+class FindScreen(Screen[None], inherit_bindings=False):
+    """An input and the markets that match; Enter focuses, Ctrl+A adds to the watchlist."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.pop_screen", "back", priority=True),
+        Binding("down", "move(1)", show=False, priority=True),
+        Binding("up", "move(-1)", show=False, priority=True),
+        Binding("ctrl+a,f2", "add", "add", show=False, priority=True),
+    ]
+    DEFAULT_CSS = """
+    FindScreen TextLines { height: 1; }
+    FindScreen Input { border: none; height: 1; padding: 0 1; }
+    FindScreen LiveTable { height: 1fr; }
+    """
+
+    def __init__(self, model: DeskModel, finder: Finder) -> None:
+        super().__init__()
+        self.model = model
+        self.finder = finder
+        self.found: tuple[SymbolInfo, ...] = ()
+        self.input = Input(placeholder="letters of a market's name, such as eth usdt")
+        self.input.cursor_blink = False
+        self.table = LiveTable(COLUMNS, model.palette, model.glyphs)
+        self.table.can_focus = False
+        self.heading = TextLines()
+
+    def compose(self) -> ComposeResult:
+        """Stack heading, input and table."""
+        yield self.heading
+        yield self.input
+        yield self.table
+
+    def on_mount(self) -> None:
+        """Begin with all markets."""
+        palette = self.model.palette
+        heading = (
+            (" find a market", palette.bright),
+            ("   Enter shows it everywhere, Ctrl+A (or F2) adds it to the watchlist, Esc goes back",
+             palette.dim),
+        )  # fmt: skip
+        self.heading.show((heading,))
+        self.input.focus()
+        self._look_up("")
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        """Look up what was typed."""
+        self._look_up(message.value)
+
+    def on_input_submitted(self) -> None:
+        """Focus the market under the cursor."""
+        self._choose()
+
+    def on_live_table_chosen(self, message: LiveTable.Chosen) -> None:
+        """Focus the market that was clicked."""
+        message.stop()
+        self._choose()
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor in the table."""
+        if by > 0:
+            self.table.action_cursor_down()
+        else:
+            self.table.action_cursor_up()
+
+    def action_add(self) -> None:
+        """Put the market under the cursor on the watchlist."""
+        if self.table.cursor_key is not None:
+            self.finder.watch_symbol(self.table.cursor_key)
+
+    def _choose(self) -> None:
+        if self.table.cursor_key is not None:
+            self.finder.focus_symbol(self.table.cursor_key)
+            self.app.pop_screen()
+
+    def _look_up(self, text: str) -> None:
+        query = "".join(text.split()).upper()
+        self.run_worker(self._search(query), group="search", exclusive=True)
+
+    async def _search(self, query: str) -> None:
+        try:
+            self.found = await self.finder.search(query)
+        except (EngineGone, EngineMismatch, EngineProblem, OSError) as error:
+            self.table.set_rows((), note=str(error))
+            return
+        note = "" if self.found else f"The exchange has no market with the letters {query}."
+        self.table.set_rows([self._row(info) for info in self.found], note=note)
+        if self.found:
+            self.table.cursor_key = self.found[0].name
+
+    def _row(self, info: SymbolInfo) -> TableRow:
+        palette, glyphs = self.model.palette, self.model.glyphs
+        is_watched = info.name in self.model.state.order
+        status = "" if info.is_trading else info.status.lower()
+        return TableRow(
+            info.name,
+            (
+                (glyphs.hit if is_watched else " ", palette.accent),
+                (info.name, palette.bright),
+                (info.base, palette.text),
+                (info.quote, palette.text),
+                (status, palette.warn),
+            ),
+        )
