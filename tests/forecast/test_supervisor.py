@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine.forecast.protocol import JobConfig, TrainJob
+from engine.forecast.supervisor import JobCancelled, JobFailed, Limits, run_trainer
+
+FAKE = Path(__file__).with_name("fake_trainer.py")
+LIMITS = Limits(silence_s=0.6, wall_s=20, cancel_s=0.3, end_s=0.3)
+
+
+async def run(mode, tmp_path, *extra, limits=LIMITS, cancelled=None, progress=None):
+    out = tmp_path / "out"
+    out.mkdir(exist_ok=True)
+    job = TrainJob("1", JobConfig(symbol="X", interval="1m"), "none", "none", str(out))
+    return await run_trainer(
+        job,
+        log_path=tmp_path / "log",
+        on_progress=(progress if progress is not None else []).append,
+        cancelled=cancelled or asyncio.Event(),
+        limits=limits,
+        command=[sys.executable, str(FAKE), mode, *extra],
+    )
+
+
+def children() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if str(FAKE) in " ".join(one.cmdline())]
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("silent", "silent for 1 s"),
+        ("heavy", "9.0 GB of memory"),
+        ("crash", "ended before its job was done"),
+        ("refuse", "There is nothing to learn from."),
+        ("endless", "line without end"),
+    ],
+)
+async def test_a_misbehaving_trainer_fails_in_words_and_is_gone(mode, words, tmp_path):
+    with pytest.raises(JobFailed, match=words):
+        await run(mode, tmp_path)
+    assert not children()
+    if mode == "crash":
+        assert "boom" in (tmp_path / "log").read_text()
+
+
+async def test_a_trainer_that_takes_too_long_is_ended(tmp_path):
+    with pytest.raises(JobFailed, match="more than 1 s"):
+        await run("deaf", tmp_path, limits=Limits(silence_s=5, wall_s=0.7, end_s=0.3))
+    assert not children()
+
+
+async def test_cancel_ends_even_a_deaf_trainer(tmp_path):
+    cancelled = asyncio.Event()
+    task = asyncio.create_task(run("deaf", tmp_path, cancelled=cancelled))
+    while not children():
+        await asyncio.sleep(0.01)
+    cancelled.set()
+    with pytest.raises(JobCancelled):
+        await asyncio.wait_for(task, 10)
+    assert not children()
+
+
+async def test_a_stopped_engine_task_leaves_no_trainer(tmp_path):
+    task = asyncio.create_task(run("deaf", tmp_path))
+    while not children():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(10):
+        while children():
+            await asyncio.sleep(0.02)
+
+
+async def test_garbage_on_stdout_does_no_harm(tmp_path, caplog):
+    model, progress = tmp_path / "model", []
+    model.mkdir()
+    (model / "metrics.json").write_text('{"accuracy": 0.5}')
+    metrics = await run("copy", tmp_path, str(model), progress=progress)
+    assert metrics == {"accuracy": 0.5}
+    assert progress[0].epoch == 1
+    assert "none of ours" in caplog.text
