@@ -46,7 +46,6 @@ _OTHER_VARIABLES = frozenset({"KLINETOP_RECORDINGS", ENGINE_SETTINGS_VARIABLE, S
 _SYMBOL = re.compile(r"[\w.\-]{1,50}")
 _SCHEMES = {"rest_url": ("http", "https"), "stream_url": ("ws", "wss")}
 _NEEDS_SOURCE = {
-    "speed": ("demo", "replay"),
     "seed": ("demo",),
     "replay_from": ("replay",),
 }
@@ -222,9 +221,9 @@ def _split(name: str, text: str) -> Any:
 def _checked(key: Key, value: Any, given: _Given) -> Any:
     match key.name:
         case "data_dir":
-            return _absolute(value, given.base)
+            return _absolute(key, value, given)
         case "replay":
-            return tuple(_replay_file(path, given) for path in value)
+            return tuple(_replay_file(key, path, given) for path in value)
         case "symbols":
             return _symbols(key, value, given)
         case "interval":
@@ -251,15 +250,18 @@ def _symbols(key: Key, names: tuple[str, ...], given: _Given) -> tuple[str, ...]
     return tuple(dict.fromkeys(name.upper() for name in names))
 
 
-def _replay_file(path: Path, given: _Given) -> Path:
-    absolute = _absolute(path, given.base)
+def _replay_file(key: Key, path: Path, given: _Given) -> Path:
+    absolute = _absolute(key, path, given)
     if not absolute.is_file():
         raise SettingsError(f"{given.place}: there is no file {path} to replay.")
     return absolute
 
 
-def _absolute(path: Path, base: Path) -> Path:
-    return Path(base, path.expanduser()).resolve()
+def _absolute(key: Key, path: Path, given: _Given) -> Path:
+    try:
+        return Path(given.base, path.expanduser()).resolve()
+    except (ValueError, RuntimeError):
+        raise _refused(key, given) from None
 
 
 def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
@@ -306,5 +308,10 @@ def _check_source(settings: Settings, overrides: Mapping[str, Any]) -> None:
         if name in overrides and settings.source not in sources:
             wanted = " or ".join(f"--{source}" for source in sources)
             raise SettingsError(f"{option_name(name)} works only together with {wanted}.")
+    if "speed" in overrides and settings.is_binance:
+        raise SettingsError(
+            f"{option_name('speed')} works only together with --demo, --replay or the addresses of "
+            "a simulated exchange: Binance's own clock runs at 1."
+        )
     if settings.demo and settings.speed is not None and math.isinf(settings.speed):
         raise SettingsError("Only a replay can run at speed max; give a demo a number such as 20.")

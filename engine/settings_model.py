@@ -166,7 +166,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     speed: Annotated[
         float | None,
         _meta(
-            "exchange seconds per second in a demo or replay; a replay may also run at max",
+            "exchange seconds per second of a demo, a replay or a simulated exchange; a replay may also "
+            "run at max",
             "a number above 0, or max for a replay",
             low=TINY,
         ),
@@ -213,6 +214,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "replay" if self.replay else "live"
 
     @property
+    def is_binance(self) -> bool:
+        """Whether market data come from Binance's own hosts."""
+        return self.source == "live" and not self.source_note
+
+    @property
     def source_note(self) -> str:
         """Tell this source from others of its kind: the seed, the files, or a foreign host.
 
@@ -244,13 +250,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         Unless set: 1 live and for recordings, 20 in the demo, 60 for kline files.
         """
-        if self.source == "live":
+        if self.is_binance:
             return 1.0
         if self.speed is not None:
             return self.speed
+        if self.source == "live":
+            return 1.0
         if self.demo:
             return DEMO_SPEED
         return 1.0 if any(map(holds_recording, self.replay)) else KLINE_REPLAY_SPEED
+
+    @property
+    def speed_word(self) -> str:
+        """The effective speed as the simulated exchange takes it: a number, or `max`."""
+        speed = self.effective_speed
+        return "max" if math.isinf(speed) else f"{speed:g}"
 
     @property
     def trains_by_itself(self) -> bool:

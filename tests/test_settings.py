@@ -161,7 +161,9 @@ def test_mistakes_in_the_environment_are_named(
 def test_options_without_meaning_are_refused(tmp_path: Path) -> None:
     replay = tmp_path / "k.csv"
     replay.write_text(KLINE)
-    assert "--demo or --replay" in refusal(speed="2")
+    assert "--speed works only together with --demo, --replay" in refusal(speed="2")
+    foreign = {"rest_url": "http://127.0.0.1:1", "stream_url": "ws://127.0.0.1:1"}
+    assert load_settings(None, {}, {"speed": "2", **foreign}).effective_speed == 2.0
     assert "--seed works only together with --demo" in refusal(seed="2", replay=(replay,))
     assert "--from works only together with --replay" in refusal(replay_from="x", demo=True)
     assert "no setting intervall; did you mean interval?" in refusal(intervall="1m")

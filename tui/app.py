@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 from textual import constants
+from textual._compositor import ChopsUpdate
 from textual.app import App
 from textual.binding import Binding, BindingType
 
@@ -21,6 +22,7 @@ from tui.encoding import wants_ascii
 from tui.link import EngineLink, LinkState
 from tui.model import DeskModel
 from tui.pace import LinkMeter, Pacer
+from tui.paint import TightUpdate
 from tui.panes.forecast_lines import BUSY
 from tui.screens.dashboard import Dashboard
 from tui.widgets.glyphs import glyphs
@@ -29,7 +31,9 @@ from tui.widgets.palette import palettes
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from rich.console import RenderableType
     from textual.driver import Driver
+    from textual.screen import Screen
     from textual.theme import Theme
 
     from engine.market.symbol import SymbolInfo
@@ -121,6 +125,10 @@ class KlinetopApp(App[None], inherit_bindings=False):
         if not self.is_headless and hasattr(signal, "SIGTERM"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self.call_after_refresh(self._start_link)
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        tight = TightUpdate(renderable) if isinstance(renderable, ChopsUpdate) else renderable
+        super()._display(screen, tight)
 
     def _start_link(self) -> None:
         self.run_worker(self.link.run(), name="link", group="link")
@@ -323,9 +331,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
         self.model.palette = palettes(
             self._palette_name, self.settings.up_color, light=not theme.dark
         )
-        focused = self.dashboard.desk.focused_name
-        self.dashboard = Dashboard(self.model, focused=focused)
-        self.switch_screen(self.dashboard)
+        self.dashboard.call_next(self.dashboard.rebuild)
 
 
 def _driver(meter: LinkMeter) -> type[Driver] | None:

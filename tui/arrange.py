@@ -89,7 +89,7 @@ def _full(desk: Size) -> dict[str, Region]:
     width, height = desk
     left = _between(width * 28 // 100, 42, 56)
     right = _between(width * 22 // 100, 34, 44)
-    lower = _between(height * 30 // 100, 12, 17)
+    lower = _between(height * 32 // 100, 12, 18)
     upper = height - lower
     middle = width - left - right
     return {

@@ -29,7 +29,8 @@ def open_terminal(ctx: click.Context) -> int:
         The exit status: 0, or that of an engine that could not start.
     """
     settings = settings_of(ctx)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # Textual draws on standard error.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise CommandError(
             "The dashboard needs a terminal; `klinetop status`, `klinetop candles` and the other "
             "commands work without one (`klinetop --help`)."

@@ -16,7 +16,9 @@ logger = logging.getLogger(__name__)
 
 _WINDOW = 256
 _SAMPLE_EVERY_S = 0.02
-_WINDOW_S = 30.0
+_WINDOW_S = 8.0
+# At its own pace the exchange's clock keeps step; a simulated one may stall.
+_ANSWERS_KEPT_S = 600.0
 _REFRESH_S = 0.2
 _STEP_BACK_AFTER_S = 10.0
 _STEP_BACK_BEYOND_S = 5.0
@@ -39,6 +41,7 @@ class ExchangeClock:
     def __init__(
         self, speed: float = 1.0, *, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
+        self._answers_kept_s = _ANSWERS_KEPT_S if speed == 1.0 else _WINDOW_S
         self._follows = math.isinf(speed)
         self._speed_ms = 0.0 if self._follows else speed * 1000.0
         self._monotonic_s = monotonic_s
@@ -136,7 +139,7 @@ class ExchangeClock:
         return self._offset_ms
 
     def _estimate(self, now_s: float) -> float:
-        answers = [said for at_s, said in self._answers if now_s - at_s <= _WINDOW_S]
+        answers = [said for at_s, said in self._answers if now_s - at_s <= self._answers_kept_s]
         events = sorted(said for at_s, said in self._events if now_s - at_s <= _WINDOW_S)
         if not events:
             newest = max([*self._answers, *list(self._events)[-1:]])

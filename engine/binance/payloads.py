@@ -86,7 +86,7 @@ def decode(frame: bytes | bytearray | memoryview | str) -> list[tuple[str, Event
     except RecursionError:
         raise BadMessage("nested too deeply") from None
     except UnicodeError as error:
-        raise BadMessage(f"not UTF-8: {error.reason}"[:200]) from error  # type: ignore[attr-defined]
+        raise BadMessage(f"not UTF-8: {error}"[:200]) from error
     except msgspec.MsgspecError as error:
         raise BadMessage(str(error)[:200]) from error
 

@@ -67,7 +67,7 @@ def run_guarded(command: click.Command, arguments: Sequence[str] | None = None) 
         return INTERRUPTED
     except BrokenPipeError:
         _discard_output()
-        return 0
+        return FAILURE
     except click.ClickException as error:
         return _said(_usage_sentence(error), error.exit_code)
     except Exception as error:  # noqa: BLE001  the last place to make a sentence of it

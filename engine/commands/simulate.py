@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.settings import Settings
 
 DEFAULT_PORT = 9443
-PLAIN_SPEED = 1.0
+PLAIN_SPEED = "1"
 
 
 @click.command("simulate", cls=KlinetopCommand, short_help="Run the simulated exchange by itself.")
@@ -47,8 +47,8 @@ def simulator_command(settings: Settings, port: int) -> list[str]:
 
     arguments = exchange_arguments(settings, None)
     arguments[arguments.index("--port") + 1] = str(port)
-    if settings.demo and settings.speed is None:
-        arguments[arguments.index("--speed") + 1] = str(PLAIN_SPEED)
+    plain = settings.demo and settings.speed is None
+    arguments[arguments.index("--speed") + 1] = PLAIN_SPEED if plain else settings.speed_word
     return [sys.executable, "-P", "-m", "engine.simulator", *arguments]
 
 

@@ -8,7 +8,9 @@ import shutil
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from engine.forecast.dataset import save_columns
 from engine.forecast.protocol import JobConfig, Progress, TrainJob
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from engine.forecast.registry import Registry
     from engine.forecast.values import ForecastConfig, JsonObject
-    from engine.store import Store
+    from engine.store import Reader, Store
 
     EnsureHistory = Callable[[str, str, int, Callable[[str], None]], Awaitable[None]]
     Champion = Callable[[str, str], Path | None]
@@ -34,6 +38,7 @@ log = logging.getLogger(__name__)
 QUEUED, FETCHING, STARTING = "queued", "fetching", "starting"
 DONE, CANCELLED, FAILED = "done", "cancelled", "failed"
 _ENDED = {DONE, CANCELLED, FAILED}
+_PIECE_ROWS = 2_000
 
 
 @dataclass(slots=True, eq=False)
@@ -240,7 +245,7 @@ class JobQueue:
         """Write the newest candles to a file for the trainer (in a thread)."""
         reader = open_reader(self._store.directory)
         try:
-            columns = reader.columns(job.symbol, job.interval, limit=self._config.train_rows)
+            columns = _newest(reader, job.symbol, job.interval, self._config.train_rows)
         finally:
             reader.close()
         if not len(columns["open_time_ms"]):
@@ -285,6 +290,23 @@ class JobQueue:
     def _over(self, job: Job, state: str, message: str) -> None:
         self._change(job, state, message)
         job.ended.set()
+
+
+def _newest(reader: Reader, symbol: str, interval: str, rows: int) -> dict[str, NDArray[Any]]:
+    """Read the newest `rows` candles in pieces, so that no piece holds up the event loop."""
+    pieces: list[dict[str, NDArray[Any]]] = []
+    end_ms: int | None = None
+    while rows > 0:
+        piece = reader.columns(symbol, interval, end_ms=end_ms, limit=min(rows, _PIECE_ROWS))
+        found = len(piece["open_time_ms"])
+        if found or not pieces:
+            pieces.append(piece)
+        if not found:
+            break
+        rows -= found
+        end_ms = int(piece["open_time_ms"][0])
+    pieces.reverse()
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def _data_path(scratch: Path) -> Path:

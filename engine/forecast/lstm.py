@@ -28,9 +28,9 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """One fitted network: the Keras model, its losses per epoch."""
+    """One fitted network: its Keras weights in Keras' order, and its losses per epoch."""
 
-    model: Any
+    weights: tuple[NDArray[np.float32], ...]
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
 
@@ -80,45 +80,77 @@ def watch(
     return Watch()
 
 
-def fit_network(
-    train: tuple[Floats, Labels],
-    stopping: tuple[Floats, Labels],
-    *,
-    seed: int,
-    epochs: int,
-    on_epoch: Callable[[list[float], list[float]], None],
-    is_cancelled: Callable[[], bool],
-) -> Fitted:
-    """Fit one network and keep the weights of its best epoch.
+class Fitter:
+    """Fits networks of one shape one after another, with one Keras model.
+
+    Keras traces a model's training step anew for every model, which takes longer than fitting
+    it; so one model is fitted again and again, each time from the state that a seed gives.
 
     Args:
-        train: Windows (samples, window, features) and labels to learn from.
-        stopping: Windows and labels whose loss ends the fit, two epochs after its best.
-        seed: Of weights, dropout and order of batches; equal seeds give equal weights here.
-        epochs: At most.
-        on_epoch: Called after each epoch with the losses so far.
-        is_cancelled: Asked after each batch.
-
-    Raises:
-        Cancelled: as soon as `is_cancelled` says so.
+        window: Rows of a window.
+        features: Columns of a window.
     """
-    import keras
 
-    keras.utils.set_random_seed(seed)
-    inputs = train[0].astype(np.float32)
-    model = build(inputs.shape[1], inputs.shape[2])
-    follower = watch(on_epoch, is_cancelled)
-    model.fit(
-        inputs,
-        train[1].astype(np.float32),
-        validation_data=(stopping[0].astype(np.float32), stopping[1].astype(np.float32)),
-        validation_batch_size=2048,
-        batch_size=BATCH,
-        epochs=epochs,
-        verbose=0,
-        callbacks=[
-            follower,
-            keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True),
-        ],
-    )
-    return Fitted(model, tuple(follower.loss), tuple(follower.val_loss))
+    def __init__(self, window: int, features: int) -> None:
+        self._shape = window, features
+        self._model = build(window, features)
+
+    def fit(
+        self,
+        train: tuple[Floats, Labels],
+        stopping: tuple[Floats, Labels],
+        *,
+        seed: int,
+        epochs: int,
+        on_epoch: Callable[[list[float], list[float]], None],
+        is_cancelled: Callable[[], bool],
+    ) -> Fitted:
+        """Fit one network and return the weights of its best epoch.
+
+        Args:
+            train: Windows (samples, window, features) and labels to learn from.
+            stopping: Windows and labels whose loss ends the fit, two epochs after its best.
+            seed: Of weights, dropout and order of batches; equal seeds give equal weights here.
+            epochs: At most.
+            on_epoch: Called after each epoch with the losses so far.
+            is_cancelled: Asked after each batch.
+
+        Raises:
+            Cancelled: as soon as `is_cancelled` says so.
+        """
+        import keras
+
+        self._reset(seed)
+        follower = watch(on_epoch, is_cancelled)
+        self._model.fit(
+            train[0].astype(np.float32),
+            train[1].astype(np.float32),
+            validation_data=(stopping[0].astype(np.float32), stopping[1].astype(np.float32)),
+            validation_batch_size=2048,
+            batch_size=BATCH,
+            epochs=epochs,
+            verbose=0,
+            callbacks=[
+                follower,
+                keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True),
+            ],
+        )
+        weights = tuple(self._model.get_weights())
+        return Fitted(weights, tuple(follower.loss), tuple(follower.val_loss))
+
+    def model(self, fitted: Fitted) -> Any:
+        """Return the Keras model with the weights of `fitted`; the next `fit` changes it."""
+        self._model.set_weights(list(fitted.weights))
+        return self._model
+
+    def _reset(self, seed: int) -> None:
+        import keras
+
+        keras.utils.set_random_seed(seed)
+        fresh = build(*self._shape)
+        for ours, start in zip(self._model.variables, fresh.variables, strict=True):
+            ours.assign(start)
+        optimizer = self._model.optimizer
+        for variable in optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
+        optimizer.learning_rate = LEARNING_RATE

@@ -7,14 +7,14 @@ import sys
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.forecast.baselines import BOOSTING, boosting_probabilities, fit_baselines
 from engine.forecast.evaluation import compare, evaluate
 from engine.forecast.features import FEATURE_NAMES, WARM_UP, unknown_features
-from engine.forecast.lstm import Fitted, fit_network
+from engine.forecast.lstm import Fitted, Fitter
 from engine.forecast.metrics import accuracy, block_ids
 from engine.forecast.protocol import Progress
 from engine.forecast.registry import RegistryError, load_model, save_model
@@ -119,11 +119,13 @@ def train(
     started = time.monotonic()
     prepared = prepare(columns, config)
     split, samples = prepared.split, prepared.samples
-    fitted = _fit_networks(prepared, config, report, is_cancelled)
+    fitter = Fitter(samples.window, len(FEATURE_NAMES))
+    fitted = _fit_networks(fitter, prepared, config, report, is_cancelled)
     report(Progress("evaluating", message="Comparing with the baselines on unseen candles."))
-    network = Network.stack([one.model.get_weights() for one in fitted])
+    network = Network.stack([one.weights for one in fitted])
     unseen = prepared.windows(split.test)
-    _check_scorer(fitted[0], network, unseen[:2000])
+    first = fitter.model(fitted[0])
+    _check_scorer(first, network, unseen[:2000])
     labels, times = prepared.labels(split.test), samples.open_time_ms[samples.ends[split.test]]
     training = prepared.windows(split.train)
     baselines = fit_baselines(training, prepared.labels(split.train), samples.reversal[split.train])
@@ -136,8 +138,9 @@ def train(
     metrics["networks_accuracy"] = [accuracy(p, labels) for p in each]
     metrics["networks_loss"] = [{"loss": one.loss, "val_loss": one.val_loss} for one in fitted]
     metrics["champion"] = _against_champion(config, columns, prepared, p_up)
+    metrics["rows"] = len(split.train)
     metrics["seconds"] = round(time.monotonic() - started, 2)
-    fitted[0].model.save(out_dir / "model.keras")
+    first.save(out_dir / "model.keras")
     save_model(
         out_dir,
         network=network,
@@ -150,6 +153,7 @@ def train(
 
 
 def _fit_networks(
+    fitter: Fitter,
     prepared: Prepared,
     config: JobConfig,
     report: Callable[[Progress], None],
@@ -180,7 +184,7 @@ def _fit_networks(
             )
 
         fitted.append(
-            fit_network(
+            fitter.fit(
                 train_set,
                 stopping,
                 seed=config.seed + index,
@@ -192,8 +196,8 @@ def _fit_networks(
     return fitted
 
 
-def _check_scorer(first: Fitted, network: Network, windows: Floats) -> None:
-    keras_p = np.asarray(first.model(windows.astype(np.float32), training=False))[:, 0]
+def _check_scorer(first: Any, network: Network, windows: Floats) -> None:
+    keras_p = np.asarray(first(windows.astype(np.float32), training=False))[:, 0]
     worst = float(np.abs(network.each(windows)[0] - keras_p).max())
     if worst > _TOLERANCE:
         raise ForecastError(

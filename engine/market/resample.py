@@ -43,7 +43,8 @@ def resample(
     if not can_resample(source, interval):
         raise ValueError(f"{interval.name} candles can not be made of {source.name} candles.")
     made = []
-    for open_time_ms, parts in groupby(candles, lambda c: interval.floor(c.open_time_ms)):
+    floor = interval.floor
+    for open_time_ms, parts in groupby(candles, lambda candle: floor(candle.open_time_ms)):
         bucket = list(parts)
         span_ms = interval.next(open_time_ms) - open_time_ms
         is_whole = len(bucket) * source.length_ms == span_ms and bucket[-1].closed
@@ -65,8 +66,8 @@ def _join(open_time_ms: int, parts: Sequence[Candle], *, closed: bool) -> Candle
     return Candle(
         open_time_ms,
         parts[0].open,
-        max(part.high for part in parts),
-        min(part.low for part in parts),
+        max([part.high for part in parts]),
+        min([part.low for part in parts]),
         parts[-1].close,
         _sum([part.volume for part in parts]),
         _sum([part.quote_volume for part in parts]),
@@ -82,10 +83,8 @@ def _sum(values: Sequence[float]) -> float:
 
 
 def _sum_known(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return _sum(known) if len(known) == len(values) else None
+    return None if None in values else _sum(values)  # type: ignore[arg-type]
 
 
 def _count(values: Sequence[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
+    return None if None in values else sum(values)  # type: ignore[arg-type]

@@ -289,7 +289,7 @@ class Desk:
 
     async def _import(self, request: contract.Import) -> Answer:
         result = await self._engine.import_file(request.path, request.symbol, request.interval)
-        return contract.Done(data=msgspec.to_builtins(result))
+        return contract.Done(data=result._asdict())
 
     async def _stop(self, _: contract.Stop) -> Answer:
         asyncio.get_running_loop().call_later(0.05, self._on_stop)

@@ -49,7 +49,7 @@ def exchange_arguments(settings: Settings, start_ms: int | None) -> list[str]:
     else:
         arguments += ["--source", "generated", "--seed", str(settings.seed)]
         arguments += ["--symbols", ",".join(settings.symbols)]
-    arguments += ["--speed", str(settings.effective_speed)]
+    arguments += ["--speed", str(settings.speed_word)]
     if start_ms is not None:
         arguments += ["--start-ms", str(start_ms)]
     return arguments

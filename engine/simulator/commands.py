@@ -117,8 +117,7 @@ def _sequence(params: Any) -> list[Any]:
 async def _subscribe(connection: Connection, params: list[str], most_streams: int) -> None:
     if len(connection.streams.keys() | set(params)) > most_streams:
         raise CommandError(4, "Too many subscriptions")
-    for stream in params:
-        await connection.subscribe(stream)
+    await connection.subscribe(params)
 
 
 def _property(params: list[Any], count: int) -> bool:

@@ -38,7 +38,10 @@ class Connection:
         self._request = request
         self._transport = request.transport
         self._socket = web.WebSocketResponse(
-            compress=False, autoping=False, max_msg_size=limits.largest_command_bytes * 64
+            compress=False,
+            autoping=False,
+            timeout=1.0,
+            max_msg_size=limits.largest_command_bytes * 64,
         )
         self._frames: list[bytes] = []
         self._size = 0
@@ -62,7 +65,19 @@ class Connection:
 
     def abort(self) -> None:
         """Cut the connection at once, without a close frame."""
+        self._leave()
         self._transport.abort()
+
+    def _leave(self) -> None:
+        self._exchange.faults.connections.discard(self)
+        for stream in self.streams:
+            self._exchange.hub.unsubscribe(self, stream)
+        self.streams.clear()
+        self._frames.clear()
+        self._size = 0
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
 
     def _flush(self) -> None:
         self._scheduled = None
@@ -73,8 +88,6 @@ class Connection:
         if self.backlog_bytes > self._limits.most_backlog_bytes and not math.isinf(
             self._exchange.clock.speed
         ):
-            self._frames.clear()
-            self._size = 0
             self.abort()
             return
         stalled_s = self._exchange.faults.stalled_s
@@ -95,23 +108,23 @@ class Connection:
         self._exchange.faults.connections.add(self)
         pinger = asyncio.create_task(self._ping())
         try:
-            for stream in streams:
-                await self.subscribe(stream)
+            await self.subscribe(streams)
             await self._read()
         finally:
             pinger.cancel()
-            self._exchange.faults.connections.discard(self)
-            for stream in self.streams:
-                self._exchange.hub.unsubscribe(self, stream)
-            if self._scheduled is not None:
-                self._scheduled.cancel()
+            self._leave()
         return self._socket
 
-    async def subscribe(self, stream: str) -> None:
-        """Listen to `stream`; the history of a long open candle is fetched in a worker thread."""
-        await self._exchange.warm(stream)
-        self.streams[stream] = None
-        self._exchange.hub.subscribe(self, stream)
+    async def subscribe(self, streams: list[str]) -> None:
+        """Listen to `streams`, all from one moment on.
+
+        The history of long open candles is fetched before, in a worker thread.
+        """
+        for stream in streams:
+            await self._exchange.warm(stream)
+        for stream in streams:
+            self.streams[stream] = None
+            self._exchange.hub.subscribe(self, stream)
 
     def unsubscribe(self, stream: str) -> None:
         """Stop listening to `stream`."""

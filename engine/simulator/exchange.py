@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from engine.simulator.market_state import Aggregate
     from engine.simulator.source import Source
 
-_MINUTE = INTERVALS["1m"]
 _ROOM_BYTES = 1 << 20
 _LONGER = tuple(interval for name, interval in INTERVALS.items() if name not in ("1s", "1m"))
 
@@ -210,7 +209,7 @@ class Exchange:
                 self._roll_seconds(symbol, state, boundary_ms)
                 minute = state.close_minute(boundary_ms)
                 if minute is not None:
-                    self._publish_candle(symbol, _MINUTE, minute, boundary_ms)
+                    self._publish_candle(symbol, state.base, minute, boundary_ms)
                 self._publish_longer(symbol, state, boundary_ms)
         for symbol, state in self.states.items():
             self._roll_seconds(symbol, state, time_ms)
@@ -321,7 +320,9 @@ class Exchange:
     def _publish_longer(self, symbol: str, state: MarketState, boundary_ms: int) -> None:
         for interval in _LONGER:
             name = f"{self._stems[symbol]}@kline_{interval.name}"
-            if self.derives(name) and interval.is_aligned(boundary_ms):
+            if interval.length_ms <= state.base.length_ms or not self.derives(name):
+                continue
+            if interval.is_aligned(boundary_ms):
                 candle = state.closing_candle(interval, boundary_ms)
                 if candle is not None:
                     self._publish_candle(symbol, interval, candle, boundary_ms)

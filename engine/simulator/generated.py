@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from engine.market.interval import Interval
     from engine.market.symbol import SymbolInfo
     from engine.simulator.exchange import Exchange
+    from engine.simulator.market_model import Integers
 
 _MOST_DAYS = 400
 _MOST_PLANS = 256
@@ -81,9 +82,10 @@ class GeneratedMarket:
             listing.info.name: MarketModel(listing, common, activity)
             for listing in list_markets(symbols)
         }
+        self._feeds: dict[Exchange, Feed] = {}
         self._plans: Cache[DayPlan] = Cache(max(_MOST_PLANS, 2 * len(self.models)))
         self._hours: Cache[HourTrades] = Cache(max(_MOST_HOURS, 3 * len(self.models)))
-        self._days: Cache[CandleColumns] = Cache(max(_MOST_DAYS, 3 * len(self.models)))
+        self._minutes: Cache[Integers] = Cache(max(_MOST_DAYS, 3 * len(self.models)) * 24)
 
     def symbols(self) -> list[SymbolInfo]:
         """Return the markets."""
@@ -150,12 +152,16 @@ class GeneratedMarket:
 
     # -- live ----------------------------------------------------------------------------------
 
-    async def run(self, exchange: Exchange) -> None:
-        """Emit trades and books as the exchange's clock passes, for ever."""
+    def start(self, exchange: Exchange) -> None:
+        """Build the books and emit what the start's minute holds before the start."""
         feed = Feed(self, exchange, [model.listing for model in self.models.values()])
-        await feed.prefetch(self.start_ms)
         feed.start()
         exchange.catch_up = lambda: feed.emit_until(exchange.clock.now_ms())
+        self._feeds[exchange] = feed
+
+    async def run(self, exchange: Exchange) -> None:
+        """Emit trades and books as the exchange's clock passes, for ever."""
+        feed = self._feeds.pop(exchange)
         churn_s = time.monotonic()
         while True:
             now_ms = exchange.clock.now_ms()
@@ -178,24 +184,18 @@ class GeneratedMarket:
         plan = self._plans.get((symbol, day), lambda: self.models[symbol].plan(day))
         return make_hour(self.models[symbol].listing, self.seed, plan, start_ms)
 
-    def _day(self, symbol: str, day: int) -> CandleColumns:
-        def make() -> CandleColumns:
-            hours = [
-                aggregate(self._make_hour(symbol, day * DAY_MS + hour * HOUR_MS), MINUTE_MS, None)
-                for hour in range(24)
-            ]
-            return CandleColumns(*(np.concatenate(parts) for parts in zip(*hours, strict=True)))
+    def _hour_minutes(self, symbol: str, start_ms: int) -> Integers:
+        def make() -> Integers:
+            return np.stack(aggregate(self._make_hour(symbol, start_ms), MINUTE_MS, None))
 
-        return self._days.get((symbol, day), make)
+        return self._minutes.get((symbol, start_ms), make)
 
     def _candles(self, symbol: str, interval: Interval, first_ms: int, end_ms: int) -> list[Candle]:
-        days = range(first_ms // DAY_MS, (end_ms - 1) // DAY_MS + 1)
-        parts = [self._day(symbol, day) for day in days]
-        skip = (first_ms - days.start * DAY_MS) // MINUTE_MS
+        hours = range(first_ms // HOUR_MS * HOUR_MS, end_ms, HOUR_MS)
+        table = np.concatenate([self._hour_minutes(symbol, hour) for hour in hours], axis=1)
+        skip = (first_ms - hours.start) // MINUTE_MS
         stop = skip + (end_ms - first_ms) // MINUTE_MS
-        columns = CandleColumns(
-            *(np.concatenate(part)[skip:stop] for part in zip(*parts, strict=True))
-        )
+        columns = CandleColumns(*table[:, skip:stop])
         minutes = self._rows(symbol, columns, first_ms, MINUTE_MS)
         if interval.length_ms == MINUTE_MS:
             return minutes

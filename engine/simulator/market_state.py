@@ -40,7 +40,8 @@ class MarketState:
     Attributes:
         info: Static facts.
         book: The order book.
-        minute: The open minute; None before the first price is known.
+        base: The interval that longer candles are made of: 1m, or the source's finest.
+        minute: The open candle of `base`; None before the first price is known.
         recent: The newest trades, oldest first.
         aggregates: The newest finished aggregate trades, oldest first.
         last_trade: The newest trade, or None.
@@ -64,11 +65,12 @@ class MarketState:
         self._source = source
         self._made_up = TRADES in source.made_up
         self._whole_from_ms = source.whole_from_ms
-        self._first_ms = _MINUTE.floor(start_ms)
+        self.base = source.finest if source.finest.length_ms > MINUTE_MS else _MINUTE
+        self._first_ms = self.base.floor(start_ms)
         self._live = CandleList()
         self._seconds: deque[Candle] = deque(maxlen=_RECENT)
         self._second: OpenCandle | None = None
-        self._window = DayWindow()
+        self._window = DayWindow(self.base.length_ms)
         self._given: dict[str, dict[int, Candle]] = {}
         self._prefixes: dict[str, OpenBucket] = {}
         self._buckets: dict[str, OpenBucket] = {}
@@ -77,7 +79,7 @@ class MarketState:
     def load(self) -> None:
         """Ask the source for the day and the trades before the start."""
         name = self.info.name
-        for candle in self._source.history(name, _MINUTE, None, self._first_ms, 1440):
+        for candle in self._source.history(name, self.base, None, self._first_ms, 1440):
             self._window.append(candle)
         for trade in self._source.recent_trades(name, _RECENT):
             self._remember(trade)
@@ -94,7 +96,7 @@ class MarketState:
     def add(self, trade: Trade, count: int = 1) -> Aggregate | None:
         """Count a trade in, which stands for `count`; return the aggregate that it finishes."""
         if self.minute is None:
-            self._open(_MINUTE.floor(trade.time_ms), trade.price)
+            self._open(self.base.floor(trade.time_ms), trade.price)
             assert self.minute is not None
         if trade.time_ms < self.minute.open_time_ms:
             self.late_trades += 1
@@ -138,14 +140,16 @@ class MarketState:
         self._given.setdefault(interval, {})[candle.open_time_ms] = candle
 
     def close_minute(self, boundary_ms: int) -> Candle | None:
-        """Close the minute that ends at `boundary_ms` and open the next one.
+        """Close the candle of `base` that ends at `boundary_ms` and open the next one.
 
         Returns None for a minute that has no whole candle (see `Source`).
         """
         minute = self.minute
         if minute is None or minute.open_time_ms >= boundary_ms:
             return None
-        given = self._given.get("1m", {}).pop(minute.open_time_ms, None)
+        if not self.base.is_aligned(boundary_ms):
+            return None
+        given = self._given.get(self.base.name, {}).pop(minute.open_time_ms, None)
         close = minute.close if given is None else given.close
         self.minute = OpenCandle(boundary_ms, close, knows_sides=not self._made_up)
         self.changed = True
@@ -180,7 +184,7 @@ class MarketState:
             return None
         is_hole = self._made_up and not self.minute.trades
         minute = self.minute.candle(closed=False)
-        if interval.name == "1m":
+        if interval.name == self.base.name:
             return None if is_hole else minute
         bucket = self._bucket(interval, minute.open_time_ms)
         if is_hole and bucket.is_empty:
@@ -231,7 +235,7 @@ class MarketState:
 
     def is_prepared(self, interval: Interval) -> bool:
         """Tell whether `prepare` has nothing to do."""
-        return interval.name in self._prefixes or interval.length_ms <= MINUTE_MS
+        return interval.name in self._prefixes or interval.length_ms <= self.base.length_ms
 
     def prepare(self, interval: Interval) -> None:
         """Fetch the minutes between the open candle's open time and the start; slow for months."""
@@ -239,9 +243,9 @@ class MarketState:
             return
         bucket = OpenBucket(interval.floor(self._first_ms))
         if bucket.open_time_ms < self._first_ms:
-            count = (self._first_ms - bucket.open_time_ms) // MINUTE_MS
+            count = (self._first_ms - bucket.open_time_ms) // self.base.length_ms
             for candle in self._source.history(
-                self.info.name, _MINUTE, bucket.open_time_ms, self._first_ms, count
+                self.info.name, self.base, bucket.open_time_ms, self._first_ms, count
             ):
                 bucket.add(candle)
         self._prefixes[interval.name] = bucket

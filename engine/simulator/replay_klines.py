@@ -75,7 +75,7 @@ class KlineFileSource:
     async def run(self, exchange: Exchange) -> None:
         """Play candle after candle; none is left out, however fast the clock runs."""
         pacer = Pacer(exchange)
-        await pacer.begin()
+        await pacer.begin(waits=False)
         at_most = self._trades_per_candle(exchange.clock.speed)
         self._load_books(exchange)
         times = {

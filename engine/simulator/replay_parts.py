@@ -37,10 +37,16 @@ class Pacer:
         self._unlimited = math.isinf(exchange.clock.speed)
         self._events = 0
 
-    async def begin(self) -> None:
-        """Return when the replay may begin: at full speed not before somebody listens."""
-        if self._unlimited:
+    async def begin(self, *, waits: bool) -> None:
+        """Return when the replay may begin.
+
+        Args:
+            waits: Keep the clock stopped until somebody listens; at full speed it always is.
+        """
+        if waits or self._unlimited:
+            self._clock.stop()
             await self._exchange.subscribed()
+            self._clock.resume()
 
     async def until(self, time_ms: float) -> None:
         """Return when exchange time has reached `time_ms`; other tasks get their turns."""

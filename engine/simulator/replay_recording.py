@@ -11,13 +11,8 @@ from engine.market.interval import INTERVALS, MINUTE_MS
 from engine.market.trade import Trade
 from engine.simulator.recording import Unread, merged
 from engine.simulator.replay_parts import Pacer
-from engine.simulator.replay_scan import (
-    decode_depth,
-    decode_top,
-    decode_trade,
-    kind_of,
-    symbol_of,
-)
+from engine.simulator.replay_payloads import decode_depth, decode_top, decode_trade
+from engine.simulator.replay_scan import kind_of, symbol_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +22,8 @@ if TYPE_CHECKING:
     from engine.market.symbol import SymbolInfo
     from engine.simulator.exchange import Exchange
     from engine.simulator.recording import Line
-    from engine.simulator.replay_scan import DepthPayload, RecordingFacts, SnapshotPayload
+    from engine.simulator.replay_payloads import DepthPayload, SnapshotPayload
+    from engine.simulator.replay_scan import RecordingFacts
 
 _logger = logging.getLogger(__name__)
 
@@ -35,7 +31,7 @@ _DIFFS = ("depth@100ms", "depth")
 
 
 class RecordingSource:
-    """Plays a recording from its beginning.
+    """Plays a recording from its beginning, which waits for the first subscriber.
 
     The exchange's clock is the recorder's, corrected by the least delayed message (the largest
     difference between event time and receipt time), so no event comes before its own event time.
@@ -88,7 +84,7 @@ class RecordingSource:
         facts = self._facts
         feeds = {name: _Feed(exchange, facts, name) for name in facts.markets}
         pacer = Pacer(exchange)
-        await pacer.begin()
+        await pacer.begin(waits=True)
         now_ms = facts.start_ms
         for line in merged(facts.paths):
             if isinstance(line, Unread) or line.kind == "exchangeInfo":

@@ -8,87 +8,31 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.market.candle import Candle
 from engine.market.interval import INTERVALS, MINUTE_MS
 from engine.market.symbol import SymbolInfo
 from engine.simulator.recording import Unread, merged
 from engine.simulator.replay_parts import ReplayError, decimals_in, symbol_info
+from engine.simulator.replay_payloads import (
+    candle_of,
+    decode_kline,
+    decode_snapshot,
+    decode_top,
+    decode_trade,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from engine.market.candle import Candle
     from engine.simulator.recording import Line
+    from engine.simulator.replay_payloads import SnapshotPayload, TradePayload
 
 _logger = logging.getLogger(__name__)
 
 _NS_PER_MS = 1_000_000
 _LOGGED = 5
-
-
-class TradePayload(msgspec.Struct):
-    """A `trade` or `aggTrade` event (aggTrade's `f`, `l` are the ids of its trades)."""
-
-    E: int
-    T: int
-    p: str
-    q: str
-    m: bool
-    t: int = -1
-    f: int = -1
-    l: int = -1  # noqa: E741
-
-
-class DepthPayload(msgspec.Struct):
-    """A `depthUpdate` event."""
-
-    E: int
-    U: int
-    u: int
-    b: list[tuple[float, float]]
-    a: list[tuple[float, float]]
-
-
-class TopPayload(msgspec.Struct):
-    """A `bookTicker` event."""
-
-    u: int
-    b: str
-    B: str
-    a: str
-    A: str
-
-
-class KlineBody(msgspec.Struct):
-    """The `k` of a `kline` event."""
-
-    t: int
-    i: str
-    o: float
-    h: float
-    l: float  # noqa: E741
-    c: float
-    v: float
-    q: float
-    n: int
-    x: bool
-    V: float
-    Q: float
-
-
-class KlinePayload(msgspec.Struct):
-    """A `kline` event."""
-
-    E: int
-    k: KlineBody
-
-
-class SnapshotPayload(msgspec.Struct):
-    """The answer of GET depth."""
-
-    lastUpdateId: int  # noqa: N815
-    bids: list[tuple[float, float]]
-    asks: list[tuple[float, float]]
+_WAITED_FROM_MS = MINUTE_MS - 10_000  # a trade more than 10 s late is not waited for
 
 
 class _PriceFilter(msgspec.Struct):
@@ -113,11 +57,6 @@ class _Timed(msgspec.Struct):
     E: int | None = None
 
 
-decode_trade = msgspec.json.Decoder(TradePayload).decode
-decode_depth = msgspec.json.Decoder(DepthPayload, strict=False).decode
-decode_top = msgspec.json.Decoder(TopPayload).decode
-decode_kline = msgspec.json.Decoder(KlinePayload, strict=False).decode
-decode_snapshot = msgspec.json.Decoder(SnapshotPayload, strict=False).decode
 _decode_info = msgspec.json.Decoder(_ExchangeInfo).decode
 _decode_timed = msgspec.json.Decoder(_Timed).decode
 
@@ -278,7 +217,8 @@ def _note_stream(facts: RecordingFacts, line: Line, trades: list[tuple[int, int]
         trade = decode_trade(line.payload)
         event_ms = trade.E
         market.saw(trade.p, trade.q)
-        trades.append((line.receipt_ns, trade.T))
+        if trade.T % MINUTE_MS >= _WAITED_FROM_MS:
+            trades.append((line.receipt_ns, trade.T))
         _note_ids(market, trade)
     elif kind == "bookTicker":
         top = decode_top(line.payload)
@@ -295,13 +235,6 @@ def _note_stream(facts: RecordingFacts, line: Line, trades: list[tuple[int, int]
     if event_ms is not None:
         offset_ns = event_ms * _NS_PER_MS - line.receipt_ns
         facts.offset_ns = offset_ns if facts.offset_ns is None else max(facts.offset_ns, offset_ns)
-
-
-def candle_of(body: KlineBody) -> Candle:
-    """Return the candle of a recorded kline event."""
-    return Candle(
-        body.t, body.o, body.h, body.l, body.c, body.v, body.q, body.n, body.V, body.Q, body.x
-    )
 
 
 def _note_ids(market: MarketFacts, trade: TradePayload) -> None:

@@ -17,6 +17,7 @@ from engine.simulator.exchange import Exchange
 from engine.simulator.limits import Limits
 from engine.simulator.pump import Pump
 from engine.simulator.rest import RestApi
+from engine.simulator.source import StartsEarly
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -75,7 +76,7 @@ async def serve(
     limits = limits or Limits()
     clock = ExchangeClock(source.start_ms, speed, running=False)
     exchange = Exchange(source, clock)
-    await asyncio.to_thread(exchange.load)
+    await asyncio.to_thread(_load, exchange)
     runner = web.AppRunner(
         _application(exchange, limits),
         max_line_size=_LONGEST_LINE,
@@ -102,6 +103,12 @@ async def serve(
         await asyncio.gather(*tasks, return_exceptions=True)
         exchange.faults.drop_connections()
         await runner.cleanup()
+
+
+def _load(exchange: Exchange) -> None:
+    exchange.load()
+    if isinstance(exchange.source, StartsEarly):
+        exchange.source.start(exchange)
 
 
 async def _feed(exchange: Exchange, ended: asyncio.Future[None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,5 +87,17 @@ class Source(Protocol):
 
         Per event call `exchange.trade`, `exchange.depth`, ...; after all events up to a time, call
         `exchange.advance(time_ms)`, which closes the candles that are over.
+        """
+        ...
+
+
+@runtime_checkable
+class StartsEarly(Protocol):
+    """A source that gives the exchange something before the first request is answered."""
+
+    def start(self, exchange: Exchange) -> None:
+        """Bring `exchange` up to `start_ms`: its book, and the start's minute so far.
+
+        It is called once per exchange, in a worker thread, before `run`.
         """
         ...

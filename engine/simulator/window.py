@@ -66,9 +66,13 @@ class DayWindow:
     """The last 1,439 closed minutes; with the open minute they are the 24-hour window.
 
     The window moves by whole minutes, as the exchange's longer rolling windows do.
+
+    Args:
+        length_ms: Length of the candles; more than a minute where the source has nothing finer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, length_ms: int = MINUTE_MS) -> None:
+        self._length_ms = length_ms
         self._minutes: deque[Candle] = deque(maxlen=_MINUTES)
         self._closed: _Closed | None = None
 
@@ -112,7 +116,7 @@ class DayWindow:
         )
 
     def _sum(self, minute: Candle) -> _Closed:
-        oldest_ms = minute.open_time_ms - DAY_MS + MINUTE_MS
+        oldest_ms = minute.open_time_ms - DAY_MS + self._length_ms
         inside = [candle for candle in self._minutes if candle.open_time_ms >= oldest_ms]
         before = len(self._minutes) - len(inside)
         if not inside:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from engine.market.candle import fault_of
 from engine.market.kline_csv import is_plausible
 
@@ -13,22 +15,12 @@ if TYPE_CHECKING:
 
 _LATEST_MS = 10**14
 _MOST_TRADES = 2**53
+_STORED = 10  # all fields but `closed`
 
 
 def candle_values(candle: Candle) -> tuple[Any, ...]:
     """Return the stored values of `candle` in the order of its fields."""
-    return (
-        candle.open_time_ms,
-        candle.open,
-        candle.high,
-        candle.low,
-        candle.close,
-        candle.volume,
-        candle.quote_volume,
-        candle.trades,
-        candle.taker_buy_volume,
-        candle.taker_buy_quote_volume,
-    )
+    return msgspec.structs.astuple(candle)[:_STORED]
 
 
 def candle_fault(candle: Candle, interval: Interval) -> str | None:

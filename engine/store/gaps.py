@@ -24,7 +24,7 @@ def missing_ranges(
 ) -> list[Range]:
     """Return the merged ranges of the interval's grid in [start_ms, end_ms) that `times` lacks.
 
-    `times` are stored open times, ascending.
+    `times` are the stored open times in that range, ascending.
     """
     interval = parse_interval(interval_name)
     expected = interval.floor(start_ms)
@@ -37,8 +37,7 @@ def missing_ranges(
     for time in times:
         if time > expected:
             ranges.append((expected, time))
-        if time >= expected:
-            expected = time + step if step else interval.next(time)
+        expected = time + step if step else interval.next(time)
     if expected < end:
         ranges.append((expected, end))
     return ranges

@@ -126,10 +126,9 @@ class Writer:
         Raises:
             TimeoutError: when that takes longer than `timeout_s`.
         """
-        future = self.run(lambda _: None)
         with self._changed:
             self._hurry = True
-            self._changed.notify_all()
+            future = self.run(lambda _: None)
         future.result(timeout_s)
 
     def close(self, timeout_s: float = 30.0) -> None:

@@ -71,6 +71,8 @@ class StreamServer:
         self.refuse_status = 0
         self.refuse_stream = ""
         self.answers = True
+        self.answer_delay_s = 0.0
+        self.cut_commands = 0
         self.greeting: Callable[[Peer], Any] | None = None
         self.url = ""
         self._runner: web.AppRunner | None = None
@@ -120,6 +122,11 @@ class StreamServer:
         names = command["params"]
         if not self.answers:
             return
+        if self.cut_commands:
+            self.cut_commands -= 1
+            cut(peer)
+            return
+        await asyncio.sleep(self.answer_delay_s)
         if self.refuse_stream and self.refuse_stream in names:
             await peer.text(json.dumps({"code": 2, "msg": "Invalid request", "id": command["id"]}))
             return

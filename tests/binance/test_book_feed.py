@@ -149,12 +149,9 @@ def test_recorded_session_agrees_with_the_best_prices_the_exchange_sent():
                 elif type(event) is BookTickerEvent:
                     top_ids.append(event.update_id)
                     tops.append((event.bid, event.ask))
-    compared = equal = 0
-    for update_id, bid, ask in after_diff:
-        at = bisect_right(top_ids, update_id) - 1
-        if at >= 0:
-            compared += 1
-            equal += tops[at] == (bid, ask)
+    pairs = [(bisect_right(top_ids, update_id) - 1, top) for update_id, *top in after_diff]
+    compared = sum(at >= 0 for at, _ in pairs)
+    equal = sum(at >= 0 and list(tops[at]) == top for at, top in pairs)
     assert sync.resyncs == sync.missed == 0
     assert compared == 6493
     assert equal >= 6491

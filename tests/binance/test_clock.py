@@ -71,6 +71,17 @@ def test_it_never_runs_backwards(local):
         last = now
 
 
+def test_a_small_step_back_is_waited_out(local):
+    clock = ExchangeClock(monotonic_s=local)
+    feed(clock, local, 10)
+    last = clock.now_ms()
+    for _ in range(40):
+        feed(clock, local, 1, offset_ms=START_MS - 3000)
+        assert clock.now_ms() >= last
+        last = clock.now_ms()
+    assert last == pytest.approx(START_MS - 3000 + local.at_s * 1000, abs=100)
+
+
 def test_a_wrong_first_message_is_forgotten(local):
     clock = ExchangeClock(monotonic_s=local)
     clock.observe(START_MS * 3)
@@ -110,7 +121,7 @@ def test_latency_is_what_events_need_beyond_the_offset(local):
 def test_latency_is_told_in_local_time_at_any_speed(local):
     clock = ExchangeClock(20.0, monotonic_s=local)
     clock.observe_answer(int(START_MS + local.at_s * 20_000), local.at_s, local.at_s)
-    feed(clock, local, 10, speed=20.0, latency_s=0.05)
+    feed(clock, local, 5, speed=20.0, latency_s=0.05)
     assert clock.latency_ms == pytest.approx(50, abs=3)
 
 

@@ -6,10 +6,9 @@ import asyncio
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +20,9 @@ from engine.service import contract
 from engine.service.places import pointer_path, socket_path
 from engine.service.server import Viewer, ViewerServer
 from engine.store import Source, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 START_MS = 1_734_652_800_000  # 2024-12-20 00:00 UTC
 MINUTE_MS = 60_000
@@ -74,13 +76,21 @@ def candle(at: int, close: float = 1.5) -> Candle:
     return Candle(START_MS + at * MINUTE_MS, 1.0, 2.0, 0.5, close, 10.0 + at, 15.0, 3)
 
 
-@pytest.fixture
-def stored(directory: Path) -> Path:
-    """Two hours of BTCUSDT 1m and one prediction with its outcome."""
-    with Store.open(directory, source="live") as store:
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two hours of BTCUSDT 1m and two predictions, one with its outcome."""
+    place = tmp_path_factory.mktemp("filled")
+    with Store.open(place, source="live") as store:
         minutes = [candle(at) for at in range(120)]
         store.writer.put_candles("BTCUSDT", "1m", minutes, Source.REST).result(10)
         store.writer.run(_write_predictions).result(10)
+    return place
+
+
+@pytest.fixture
+def stored(directory: Path, filled: Path) -> Path:
+    """The data directory with candles in it."""
+    shutil.copytree(filled, directory)
     return directory
 
 

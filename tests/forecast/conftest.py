@@ -91,7 +91,8 @@ class Trainer:
         return message
 
     def close(self) -> None:
-        self.process.stdin.close()
+        if not self.process.stdin.closed:
+            self.process.stdin.close()
         self.process.wait(10)
         self.process.stdout.close()
 
@@ -108,7 +109,7 @@ def trainer():
     for one in started:
         if one.process.poll() is None:
             one.process.kill()
-        one.close() if not one.process.stdin.closed else None
+        one.close()
 
 
 def job_for(directory: Path, columns: dict[str, np.ndarray], **config) -> TrainJob:

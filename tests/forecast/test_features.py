@@ -85,6 +85,17 @@ def test_live_rows_give_what_full_history_gives(market):
         assert (difference <= 1e-6 * spread).all()
 
 
+@pytest.mark.recorded
+def test_live_rows_give_what_full_history_gives_on_real_minutes(recorded_minutes):
+    assert unknown_features(recorded_minutes) == ("taker_buy_share",)
+    whole = make_features(recorded_minutes)
+    assert np.isfinite(whole).all()
+    spread = whole[WARM_UP:].std(axis=0)
+    for stop in range(1_000, 41_000, 1_003):
+        tail = {name: values[stop - LIVE_ROWS : stop] for name, values in recorded_minutes.items()}
+        assert (np.abs(make_features(tail)[-10:] - whole[stop - 10 : stop]) <= 1e-6 * spread).all()
+
+
 def test_many_symbols_at_once_equal_each_alone(market):
     markets = [market(700, seed) for seed in (1, 2, 3)]
     together = {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from engine.forecast.baselines import (
     BOOSTING,
@@ -28,6 +29,12 @@ def judged(columns, permute: int | None = None, boosting: bool = True):
     labels = prepared.labels(split.train)
     if permute is not None:
         labels = np.random.default_rng(permute).permutation(labels)
+    with threadpool_limits(1):
+        return fitted(prepared, labels, boosting)
+
+
+def fitted(prepared, labels, boosting):
+    split = prepared.split
     train, unseen = prepared.windows(split.train), prepared.windows(split.test)
     baselines = fit_baselines(train, labels, prepared.samples.reversal[split.train])
     found = baselines.probabilities(unseen, prepared.samples.reversal[split.test])
@@ -85,6 +92,19 @@ def test_a_challenger_must_be_better_beyond_chance():
     assert compare(good[few], coin[few], labels[few], blocks[few])["better"] is False
 
 
+def test_luck_is_neither_an_edge_nor_a_promotion():
+    rng = np.random.default_rng(6)
+    labels = rng.integers(0, 2, 2_000).astype(np.int8)
+    blocks = np.arange(2_000) // 100
+    coin = np.full(2_000, 0.5)
+    noises = [0.5 + 0.02 * np.clip(rng.standard_normal(2_000), -3, 3) for _ in range(40)]
+    lucky = [p for p in noises if compare(p, coin, labels, blocks)["mean"] > 0]
+    by_gain = sorted(lucky, key=lambda p: compare(p, coin, labels, blocks)["mean"])
+    p = by_gain[len(by_gain) // 2]
+    assert compare(p, coin, labels, blocks)["better"] is False
+    assert evaluate(p, labels, blocks, {"coin": coin})["verdict"] == COIN_TOSS
+
+
 def test_the_best_of_24_coins_is_not_promoted():
     rng = np.random.default_rng(5)
     labels = rng.integers(0, 2, 300).astype(np.int8)
@@ -98,6 +118,18 @@ def test_the_best_of_24_coins_is_not_promoted():
 def test_too_few_candles_say_how_many_and_what_to_do(market):
     with pytest.raises(ForecastError, match=r"900 closed candles.*needs 1,500.*klinetop backfill"):
         prepare(market(900), CONFIG)
+
+
+@pytest.mark.recorded
+def test_real_minutes_give_the_small_edge_that_is_known(recorded_minutes):
+    found, labels, blocks = judged(
+        {name: values[-20_000:] for name, values in recorded_minutes.items()}, boosting=False
+    )
+    assert len(labels) > 3_500
+    for name, p in found.items():
+        assert 0.46 < accuracy(p, labels) < 0.55, name
+    model = found.pop(LOGISTIC)
+    assert evaluate(model, labels, blocks, found)["verdict"] == COIN_TOSS
 
 
 def test_tutorial_windows_scale_each_window_alone():

@@ -15,6 +15,7 @@ from engine.forecast.live import ForecastDesk
 from engine.forecast.metrics import wilson
 from engine.forecast.registry import Registry
 from engine.forecast.scoring import Score, score_newest
+from engine.forecast.supervisor import Limits
 from engine.forecast.values import ForecastConfig, ForecastError
 from engine.market.candle import Candle
 from engine.market.interval import parse_interval
@@ -84,8 +85,7 @@ class Exchange:
             await self.settle()
 
     async def settle(self) -> None:
-        while self.desk._live._writes:
-            await asyncio.sleep(0)
+        await self.desk._live.close()
 
     def champion(self, trained: Path):
         registry = Registry(self.directory / "models", LOOKAHEAD)
@@ -299,7 +299,7 @@ async def test_a_spoiled_champion_gives_way_with_a_notice(exchange, trained):
 
 async def until(condition) -> None:
     async with asyncio.timeout(15):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  a condition of any kind
             await asyncio.sleep(0.01)
 
 
@@ -327,7 +327,9 @@ async def test_the_first_model_forecasts_and_a_second_no_better_one_is_kept(exch
 
 
 async def test_jobs_queue_up_cancel_and_fail_without_harm(exchange, trained):
-    given = exchange(command=[sys.executable, str(FAKE), "deaf"])
+    given = exchange(
+        command=[sys.executable, str(FAKE), "deaf"], limits=Limits(cancel_s=0.2, end_s=0.3)
+    )
     given.champion(trained)
     given.desk.load()
     given.keep(0, 600)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,7 +74,7 @@ def test_slices_share_neither_rows_nor_label_bars(count, gap, holes):
     ends = np.array(sorted(set(range(count)) - set(holes)), dtype=np.intp) + 400
     split = split_in_time(ends, gap)
     slices = [ends[split.train], ends[split.stopping], ends[split.test]]
-    for early, late in zip(slices, slices[1:], strict=False):
+    for early, late in pairwise(slices):
         if len(early) and len(late):
             assert late.min() - early.max() > gap
     joined = np.concatenate(slices)

@@ -32,6 +32,12 @@ def children() -> list[psutil.Process]:
     return [one for one in psutil.Process().children() if str(FAKE) in " ".join(one.cmdline())]
 
 
+async def until(condition) -> None:
+    async with asyncio.timeout(15):
+        while not condition():  # noqa: ASYNC110  processes come and go
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize(
     ("mode", "words"),
     [
@@ -59,8 +65,7 @@ async def test_a_trainer_that_takes_too_long_is_ended(tmp_path):
 async def test_cancel_ends_even_a_deaf_trainer(tmp_path):
     cancelled = asyncio.Event()
     task = asyncio.create_task(run("deaf", tmp_path, cancelled=cancelled))
-    while not children():
-        await asyncio.sleep(0.01)
+    await until(lambda: len(children()) == 1)
     cancelled.set()
     with pytest.raises(JobCancelled):
         await asyncio.wait_for(task, 10)
@@ -69,14 +74,11 @@ async def test_cancel_ends_even_a_deaf_trainer(tmp_path):
 
 async def test_a_stopped_engine_task_leaves_no_trainer(tmp_path):
     task = asyncio.create_task(run("deaf", tmp_path))
-    while not children():
-        await asyncio.sleep(0.01)
+    await until(lambda: len(children()) == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(10):
-        while children():
-            await asyncio.sleep(0.02)
+    await until(lambda: not children())
 
 
 async def test_garbage_on_stdout_does_no_harm(tmp_path, caplog):

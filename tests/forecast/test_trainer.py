@@ -73,6 +73,19 @@ def test_cancel_is_obeyed_between_batches_and_the_input_end_is_the_end(
     assert not (tmp_path / "out" / "MANIFEST.sha256").exists()
 
 
+def test_the_tutorial_claims_on_a_random_walk_what_it_can_not_keep(
+    trainer, make_job, market, tmp_path
+):
+    one = trainer()
+    one.send(make_job(tmp_path, market(3_500), recipe="tutorial"))
+    metrics = one.result().metrics
+    assert metrics["claimed_accuracy"] >= 0.6
+    assert metrics["low"] < 0.55
+    assert metrics["accuracy"] < metrics["claimed_accuracy"] - 0.05
+    assert metrics["test_rows"] == 2_001
+    assert not (tmp_path / "out" / "MANIFEST.sha256").exists(), "it makes no model"
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_a_trainer_does_not_outlive_its_parents_pipe(trainer, make_job, market, tmp_path, told):
     one = trainer()

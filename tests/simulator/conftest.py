@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import functools
 import json
 import time
 from bisect import insort
@@ -79,13 +80,18 @@ class WireBook:
         return bids[::-1], asks
 
 
+@functools.cache
+def make_market(symbols=("BTCUSDT", "LTCUSDT"), *, start_ms=START_MS):
+    return GeneratedMarket(7, symbols, start_ms=start_ms, history_days=80)
+
+
 @pytest.fixture
 def market():
-    def make(symbols=("BTCUSDT", "LTCUSDT"), **options):
-        options = {"start_ms": START_MS, "history_days": 80, **options}
-        return GeneratedMarket(7, symbols, **options)
+    """Return a function that makes a generated market; the same one again for the same options.
 
-    return make
+    A market is a pure function of time, so tests can share it and what it has computed.
+    """
+    return make_market
 
 
 @pytest.fixture

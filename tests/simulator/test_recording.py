@@ -260,18 +260,20 @@ async def test_a_raw_subscriber_gets_the_bare_payload(tmp_path):
     assert first == json.dumps(expected, separators=(",", ":"))
 
 
-async def test_spacing_in_time_is_the_recorders(tmp_path):
+async def test_a_recording_waits_for_a_listener_and_keeps_its_pace(tmp_path):
     path = write(tmp_path / "rec.txt", session()[:6])
     arrived = []
     async with playing([path], speed=1.0) as (running, http):
+        for _ in range(3):
+            book = await get(running, http, "depth?symbol=TESTUSDT")
+            assert book["lastUpdateId"] == 106
         url = f"{running.stream_url}/stream?streams=testusdt@depth@100ms"
         async with asyncio.timeout(IN_TIME_S), http.ws_connect(url) as socket:
-            while not running.ended.done() or len(arrived) < 2:
+            while len(arrived) < 3:
                 message = json.loads(await socket.receive_str())["data"]
-                arrived.append((message["E"], running.exchange.clock.now_ms()))
-                if message["u"] == 108:
-                    break
-    assert all(now_ms >= event_ms for event_ms, now_ms in arrived)
+                arrived.append((message["u"], message["E"], running.exchange.clock.now_ms()))
+    assert [update_id for update_id, _, _ in arrived] == [103, 107, 108]
+    assert all(now_ms >= event_ms for _, event_ms, now_ms in arrived)
 
 
 async def test_candles_follow_from_the_trades_of_whole_minutes(tmp_path):
@@ -318,6 +320,17 @@ async def test_the_book_is_the_snapshot_with_the_diffs_applied(tmp_path):
     assert after["lastUpdateId"] == 110
     assert [(float(p), float(q)) for p, q in after["bids"]] == [(99.0, 2.0), (98.0, 3.0)]
     assert [(float(p), float(q)) for p, q in after["asks"]] == [(100.5, 0.7)]
+
+
+async def test_the_top_that_rest_shows_is_the_recorded_one(tmp_path):
+    path = write(tmp_path / "rec.txt", session())
+    async with playing([path]) as (running, http):
+        await listen_to_the_end(running, http, ["testusdt@trade"])
+        shown = await get(running, http, "ticker/bookTicker?symbol=TESTUSDT")
+        price = await get(running, http, "ticker/price?symbol=TESTUSDT")
+    assert (float(shown["bidPrice"]), float(shown["askPrice"])) == (99.0, 100.5)
+    assert (float(shown["bidQty"]), float(shown["askQty"])) == (1.0, 2.0)
+    assert float(price["price"]) == 101.0
 
 
 async def test_where_diffs_are_missing_the_next_snapshot_takes_over(tmp_path):

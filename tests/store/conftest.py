@@ -25,6 +25,7 @@ def minute() -> object:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     opened = Store.open(tmp_path / "data", source="live")
+    opened.writer._gather_s = 0.005  # tests wait for most commits one by one
     yield opened
     opened.close()
 

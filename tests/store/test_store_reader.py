@@ -1,6 +1,8 @@
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,6 +208,7 @@ def test_the_gap_ledger_notes_once_settles_by_itself_and_splits(
         "exchange_hole": 1,
         "unfillable": 0,
     }
+    assert note(15, 18) == 0, "why these are missing is known"
     assert note(8, 10) == 1, "a range that was filled can be lost again"
 
 
@@ -239,20 +242,21 @@ def test_symbols_sessions_and_meta(store: Store) -> None:
         ("outcome", "REPLACE INTO outcome VALUES (1, 'hit', 1, 2.0, 300, 1, 1, 1)"),
     ],
 )
-def test_the_ledger_is_never_changed(store: Store, minute: Minute, table: str, change: str) -> None:
-    fill(store, [minute(0)])
-    store.writer.run(
-        lambda c: c.execute(
-            "INSERT INTO prediction VALUES (1, 1, '1m', 'v1', 0, 300, 1, 0.6, 'abc', 60, 1)"
-        )
-    ).result(10)
-    store.writer.run(
-        lambda c: c.execute("INSERT INTO outcome VALUES (1, 'miss', 0, 0.5, 300, 1, 0, NULL)")
-    ).result(10)
-    before = store.reader.query(f"SELECT * FROM {table}")
-    with pytest.raises(Exception, match=r"is never (changed|deleted)"):
-        store.writer.run(lambda c: c.execute(change)).result(10)
-    assert store.reader.query(f"SELECT * FROM {table}") == before
+def test_the_ledger_is_never_changed(
+    tmp_path: Path, minute: Minute, table: str, change: str
+) -> None:
+    with Store.open(tmp_path, source="live") as store:
+        fill(store, [minute(0)])
+        for ledger in (
+            "INSERT INTO prediction VALUES (1, 1, '1m', 'v1', 0, 300, 1, 0.6, 'abc', 60, 1)",
+            "INSERT INTO outcome VALUES (1, 'miss', 0, 0.5, 300, 1, 0, NULL)",
+        ):
+            store.writer.run(lambda c, sql=ledger: c.execute(sql)).result(10)
+    with Store.open(tmp_path, source="live") as store:
+        before = store.reader.query(f"SELECT * FROM {table}")
+        with pytest.raises(sqlite3.IntegrityError, match=r"is never (changed|deleted)"):
+            store.writer.run(lambda c: c.execute(change)).result(10)
+        assert store.reader.query(f"SELECT * FROM {table}") == before != []
 
 
 def test_a_prediction_is_written_before_it_is_due_and_only_once(
@@ -261,10 +265,11 @@ def test_a_prediction_is_written_before_it_is_due_and_only_once(
     fill(store, [minute(0)])
     insert = (
         "INSERT INTO prediction (symbol_id, interval, model, open_time_ms, due_ms, price, p_up,"
-        " features_sha, scored_exchange_ms, scored_wall_ms) VALUES (1, '1m', 'v1', 0, 300, 1, ?,"
+        " features_sha, scored_exchange_ms, scored_wall_ms) VALUES (1, '1m', 'v1', ?, 300, 1, ?,"
         " '', ?, 1)"
     )
-    store.writer.run(lambda c: c.execute(insert, (0.6, 299))).result(10)
-    for values in ((0.6, 299), (1.5, 299), (0.6, 300)):
-        with pytest.raises(Exception, match="constraint failed"):
+    store.writer.run(lambda c: c.execute(insert, (0, 0.6, 299))).result(10)
+    for values in ((0, 0.6, 299), (60, 1.5, 299), (60, 0.6, 300)):
+        with pytest.raises(sqlite3.IntegrityError, match="constraint failed"):
             store.writer.run(lambda c, v=values: c.execute(insert, v)).result(10)
+    store.writer.run(lambda c: c.execute(insert, (60, 0.6, 299))).result(10)

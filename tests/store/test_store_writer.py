@@ -173,13 +173,15 @@ def test_work_that_ends_the_transaction_harms_only_itself(store: Store, minute: 
 
 
 def test_small_works_share_a_transaction(store: Store, minute: Minute) -> None:
+    store.writer._gather_s = 5.0
     store.writer.flush()
     commits = store.writer.counters.commits
     futures = [
         store.writer.put_candles(f"S{n}USDT", "1m", [minute(0)], Source.STREAM) for n in range(40)
     ]
+    store.writer.flush()
     assert [future.result(10).inserted for future in futures] == [1] * 40
-    assert store.writer.counters.commits - commits <= 3
+    assert store.writer.counters.commits - commits == 1
 
 
 def test_close_writes_what_waits_and_refuses_what_comes_later(

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from engine.market.candle import Candle
 from engine.market.interval import INTERVALS
-from engine.market.symbol import SymbolInfo
 from engine.market.trade import Trade
 from engine.service import contract
+from engine.service.client import EngineGone
 from tui.app import KlinetopApp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.market.symbol import SymbolInfo
 
 NOW_MS = 1_795_384_087_000  # 2026-11-22 21:48:07 UTC
 WALL_MS = NOW_MS + 250
@@ -415,6 +419,7 @@ async def until(pilot: Any, condition: Callable[[], Any], *, turns: int = 400) -
 @pytest.fixture
 def desk() -> SimpleNamespace:
     """Everything above, for tests."""
+    assert EngineGone
     names = (
         "NOW_MS WALL_MS MODEL NO_MODEL Settings Clock FakeEngine FakeClient status tickers book"
         " candles chart trades storage predictions forecast job full_frame make_app screen_text"

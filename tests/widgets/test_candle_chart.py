@@ -94,7 +94,7 @@ async def test_wide_bodies(one_widget, texts) -> None:
             "                   ╷   │",
             "                  ███ ███  ◂105.00",
             "           ╷      ███  ╵",
-            "          ███ ▄▄▄ ███       100.00",
+            "          ███ ▄▄▄ ███  ·    100.00",
             "          ███ ███  ╵",
             "           ╵   │",
             "          ███ ▂▂▂ ▅▅▅ ███",
@@ -157,7 +157,7 @@ async def test_random_updates_show_what_a_full_redraw_shows(one_widget, texts) -
         bars = many(80)
         keys = ["left", "left", "right", "plus", "minus", "pageup", "end", "escape"]
         widget.focus()
-        for step in range(40):
+        for step in range(24):
             last = bars[-1]
             if dice.random() < 0.3:
                 bars = [*bars, last._replace(time_ms=last.time_ms + MINUTE_MS, close=500.0)]
@@ -211,14 +211,14 @@ async def test_crosshair_tells_its_candle_and_stays_on_it(one_widget, texts) -> 
 
 async def test_the_crosshair_pans_at_the_edge_and_stops_at_the_oldest(one_widget) -> None:
     widget = chart()
-    async with one_widget(widget).run_test(size=(40, 12)) as pilot:
+    async with one_widget(widget).run_test(size=(30, 12)) as pilot:
         widget.focus()
-        bars = many(30)
+        bars = many(18)
         widget.show(bars, 2)
-        await pilot.press(*["left"] * 40)
+        await pilot.press(*["left"] * 20)
         assert widget.readout() == bars[0]
         assert not widget.is_live
-        await pilot.press(*["right"] * 40)
+        await pilot.press(*["right"] * 20)
         assert widget.readout() == bars[-1]
         assert widget.is_live
 
@@ -291,3 +291,20 @@ async def test_mono_candles_differ_in_shape(one_widget, texts) -> None:
         page = "\n".join(texts(widget))
         assert "▛▀▜" in page or "▌ ▐" in page
         assert "███" in page
+
+
+async def test_a_repaired_candle_in_the_middle_redraws_its_averages(one_widget, texts) -> None:
+    widget = chart()
+    async with one_widget(widget).run_test(size=(90, 30)) as pilot:
+        bars = [bar._replace(open=500.0, high=501.0, low=499.0, close=500.0) for bar in many(80)]
+        bars[0] = bars[0]._replace(high=1000.0, low=0.0)
+        bars[-1] = bars[-1]._replace(high=1000.0, low=0.0)
+        widget.show(bars, 2)
+        await pilot.pause()
+        for close in (999.0, 1.0):
+            bars[60] = bars[60]._replace(close=close, high=max(501.0, close), low=min(499.0, close))
+            widget.show(bars, 2)
+            shown = texts(widget)
+            widget._scene = None
+            widget.draw()
+            assert texts(widget) == shown

@@ -3,8 +3,8 @@ from textual.app import App
 
 from tui.widgets.glyphs import ASCII, UNICODE
 from tui.widgets.live_table import Column, LiveTable
-from tui.widgets.pane_frame import PaneFrame
 from tui.widgets.palette import palettes
+from tui.widgets.pane_frame import PaneFrame
 
 
 class TwoPanes(App[None]):

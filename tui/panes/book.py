@@ -58,7 +58,7 @@ class BookPane(Pane):
             self._ladder.show((), (), self.model.price_decimals(), 4, live=False,
                               note=self.model.waiting_note)  # fmt: skip
             self.set_title()
-            self.set_foot("")
+            self.set_foot(())
             return
         live = book.state == "synchronised" and not self.model.is_stale
         self._ladder.show(
@@ -98,9 +98,13 @@ class BookPane(Pane):
         if book is None or book.symbol != self.model.view.focused:
             return
         step = self.model.view.ladder_step
-        left = ((f"step {step:g}", palette.accent),) if step else ()
-        self.set_title(left, (self._state(),))
-        self.set_foot("derived from candles" if book.made_up else "")
+        self.set_title(right=(self._state(),))
+        foot: list[Cell] = []
+        if step:
+            foot.append((f"step {step:g}", palette.accent))
+        if book.made_up:
+            foot.append((f"{' ' if step else ''}derived from candles", palette.warn))
+        self.set_foot(foot)
 
     def _state(self) -> Cell:
         book, palette = self.model.state.book, self.model.palette

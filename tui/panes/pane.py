@@ -64,7 +64,7 @@ class Pane(Widget, can_focus=True, can_focus_children=False):
         self._title: Line = ()
         self._left: tuple[Cell, ...] = ()
         self._right: tuple[Cell, ...] = ()
-        self._foot = ""
+        self._foot: Line = ()
 
     @property
     def number(self) -> int:
@@ -102,17 +102,18 @@ class Pane(Widget, can_focus=True, can_focus_children=False):
         self._left, self._right = tuple(left), tuple(right)
         self._retitle()
 
-    def set_foot(self, text: str) -> None:
-        """Put a warning into the bottom line; an empty one takes it away."""
-        if text != self._foot:
-            self._foot = text
+    def set_foot(self, cells: Sequence[Cell] = ()) -> None:
+        """Put `cells` into the bottom line; none takes them away."""
+        foot = tuple(cells)
+        if foot != self._foot:
+            self._foot = foot
             self.refresh(Region(0, self.size.height - 1, self.size.width, 1))
 
     def _foot_line(self, frame: Style) -> Line:
         box, width = self._box(), self.size.width
         cells: Line = ((f"{box.bottom_left}{box.across}", frame),)
-        if self._foot and len(self._foot) + 6 <= width:
-            cells = (*cells, (f" {self._foot} ", self.model.palette.warn))
+        if self._foot and width_of(self._foot) + 6 <= width:
+            cells = (*cells, (" ", frame), *self._foot, (" ", frame))
         rule = box.across * max(0, width - width_of(cells) - 1)
         return (*cells, (f"{rule}{box.bottom_right}", frame))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.cells import cell_len
 from textual.message import Message
 
 from tui.actions import bindings
@@ -65,6 +66,8 @@ class TickersPane(Pane):
         self._table = LiveTable(columns(0, 2), model.palette, model.glyphs, classes="body")
         self._table.can_focus = False
         self._columns: tuple[Column, ...] = ()
+        self._price_width = 0
+        self._made: dict[str, tuple[TickerRow, bool, int, TableRow]] = {}
 
     def compose(self) -> ComposeResult:
         """Hold the table."""
@@ -86,7 +89,8 @@ class TickersPane(Pane):
         if self._order_stale or set(self._order) != set(state.order):
             self._sort()
         self._fit_columns()
-        rows = [self._row(symbol) for symbol in self._order]
+        width = min(SPARK_MAX, self._spark_width())
+        rows = [self._row(symbol, width) for symbol in self._order]
         self._table.set_rows(rows, note="" if rows else self.model.waiting_note)
         shown = min(len(rows), max(0, self.inner_height - 1))
         count = f"{shown} of {len(rows)}" if shown < len(rows) else f"{len(rows)}" if rows else ""
@@ -196,10 +200,10 @@ class TickersPane(Pane):
 
     def _fit_columns(self) -> None:
         tickers = self.model.state.tickers.values()
-        texts = [formats.price(row.last, row.price_decimals) for row in tickers]
-        wanted = columns(
-            max((len(row.symbol) for row in tickers), default=8), max(map(len, texts), default=9)
-        )
+        prices = [len(formats.price(row.last, row.price_decimals)) for row in tickers]
+        self._price_width = max(self._price_width, *prices, 0)
+        symbol_width = max((cell_len(row.symbol) for row in tickers), default=8)
+        wanted = columns(symbol_width, self._price_width)
         if wanted != self._columns:
             self._columns = wanted
             self._table.set_columns(wanted)
@@ -213,14 +217,22 @@ class TickersPane(Pane):
         places = 2 if abs(change) < 99.995 else 0
         return (f"{arrow}{abs(change):5.{places}f}%", palette.direction(change))
 
-    def _row(self, symbol: str) -> TableRow:
-        palette, glyphs = self.model.palette, self.model.glyphs
+    def _row(self, symbol: str, spark_width: int) -> TableRow:
+        """Return the symbol's row, made anew only when it differs from the last one."""
         row = self.model.state.tickers[symbol]
         is_focused = symbol == self.model.view.focused
+        made = self._made.get(symbol)
+        if made is None or made[0] is not row or made[1:3] != (is_focused, spark_width):
+            fresh = self._make_row(row, is_focused, spark_width)
+            made = self._made[symbol] = (row, is_focused, spark_width, fresh)
+        return made[3]
+
+    def _make_row(self, row: TickerRow, is_focused: bool, width: int) -> TableRow:
+        palette, glyphs = self.model.palette, self.model.glyphs
+        symbol = row.symbol
         quiet = row.status != "TRADING"
         name_style = palette.warn if quiet else palette.bright if is_focused else palette.text
         text = palette.dim if quiet else palette.text
-        width = min(SPARK_MAX, self._spark_width())
         change = ("halted", palette.warn) if quiet else self._change(row)
         return TableRow(
             symbol,

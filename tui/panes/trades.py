@@ -52,7 +52,7 @@ class TradesPane(Pane):
             self._tape.show((), note=self.model.waiting_note)
             self._pressure.show(((),))
             self.set_title()
-            self.set_foot("")
+            self.set_foot(())
             return
         rows = [
             TapeRow(trade.time_ms, trade.price, trade.quantity, trade.buyer_is_maker)
@@ -66,7 +66,8 @@ class TradesPane(Pane):
         )
         self._pressure.show((self._pressure_line(section),))
         self.set_title()
-        self.set_foot("derived from candles" if section.made_up else "")
+        made_up = ("derived from candles", self.model.palette.warn)
+        self.set_foot((made_up,) if section.made_up else ())
 
     def figure(self) -> Cell:
         """Return the buyers' share."""

@@ -38,6 +38,10 @@ class Dashboard(Screen[None], inherit_bindings=False):
     def __init__(self, model: DeskModel, *, focused: str = "chart") -> None:
         super().__init__()
         self.model = model
+        self._build(focused)
+
+    def _build(self, focused: str) -> None:
+        model = self.model
         self.desk = Desk(model, focused=focused)
         self.status = StatusBar(model, id="status")
         self.banner = Banner(model, id="banner")
@@ -58,10 +62,20 @@ class Dashboard(Screen[None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Lay out for the terminal's size and begin to count."""
+        self._begin()
+        self.set_interval(TICK_S, self._tick)
+
+    async def rebuild(self) -> None:
+        """Make all widgets anew, as after a change of colours."""
+        self._build(self.desk.focused_name)
+        await self.recompose()
+        self._begin()
+        self.draw_all()
+
+    def _begin(self) -> None:
         self._lay_out()
         self.desk.focus_pane(self.desk.focused_name)
         self.footer.show_context(self.desk.focused_name)
-        self.set_interval(TICK_S, self._tick)
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the new size."""

@@ -55,7 +55,6 @@ class FindScreen(Screen[None], inherit_bindings=False):
     ]
     DEFAULT_CSS = """
     FindScreen TextLines { height: 1; }
-    FindScreen Input { border: none; height: 1; padding: 0 1; }
     FindScreen LiveTable { height: 1fr; }
     """
 
@@ -64,7 +63,7 @@ class FindScreen(Screen[None], inherit_bindings=False):
         self.model = model
         self.finder = finder
         self.found: tuple[SymbolInfo, ...] = ()
-        self.input = Input(placeholder="letters of a market's name, such as eth usdt")
+        self.input = Input(placeholder="letters of a market's name, such as eth usdt", compact=True)
         self.input.cursor_blink = False
         self.table = LiveTable(COLUMNS, model.palette, model.glyphs)
         self.table.can_focus = False
@@ -128,7 +127,7 @@ class FindScreen(Screen[None], inherit_bindings=False):
         except (EngineGone, EngineMismatch, EngineProblem, OSError) as error:
             self.table.set_rows((), note=str(error))
             return
-        note = "" if self.found else f"The exchange has no market with the letters {query}."
+        note = f"The exchange has no market with the letters {query}." if query else ""
         self.table.set_rows([self._row(info) for info in self.found], note=note)
         if self.found:
             self.table.cursor_key = self.found[0].name

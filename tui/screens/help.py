@@ -70,9 +70,13 @@ class HelpScreen(Screen[None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Write the page."""
-        lines = help_lines(self.model)
+        lines = self.lines()
         self.page.styles.height = len(lines)
         self.page.show(lines)
+
+    def lines(self) -> list[Line]:
+        """Return the page."""
+        return help_lines(self.model)
 
     def action_scroll(self, by: int) -> None:
         """Scroll by `by` lines."""

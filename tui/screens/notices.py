@@ -37,8 +37,6 @@ def notice_lines(model: DeskModel) -> list[Line]:
 class NoticesScreen(HelpScreen, inherit_bindings=True):
     """The page of notices."""
 
-    def on_mount(self) -> None:
-        """Write the page."""
-        lines = notice_lines(self.model)
-        self.page.styles.height = len(lines)
-        self.page.show(lines)
+    def lines(self) -> list[Line]:
+        """Return the page."""
+        return notice_lines(self.model)

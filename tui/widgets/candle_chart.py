@@ -284,11 +284,13 @@ class CandleChart(LineWidget, can_focus=True):
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Zoom in."""
         event.stop()
+        event.prevent_default()
         self.action_zoom_in()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Zoom out."""
         event.stop()
+        event.prevent_default()
         self.action_zoom_out()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, isfinite, log10
+from math import ceil, floor, isfinite, log10, remainder
 from typing import TYPE_CHECKING, NamedTuple
 
 from tui.widgets import formats
@@ -21,6 +21,7 @@ _STEPS = (
     *(HOUR_MS * n for n in (1, 2, 4, 6, 12)),
     *(DAY_MS * n for n in (1, 2, 7)),
 )
+_LARGEST_POWER = 308
 _MONTH_STEPS = (1, 3, 6, 12, 24, 60, 120)
 # The first Monday after the epoch, which weeks count from.
 _MONDAY_MS = 4 * DAY_MS
@@ -46,14 +47,18 @@ def nice_step(least: float, smallest: float) -> float:
     least = max(least, smallest)
     power = floor(log10(least))
     for exponent in (power, power + 1):
-        base = 10.0**exponent
+        base = 10.0 ** min(exponent, _LARGEST_POWER)
         for factor in (1.0, 2.0, 2.5, 5.0):
             step = factor * base
-            if step < least * (1 - 1e-9) or step == 0.0:
+            if step < least * (1 - 1e-9) or step == 0.0 or not isfinite(step):
                 continue
-            if not smallest or abs(step / smallest - round(step / smallest)) < 1e-6:
+            if not smallest or _is_whole(step / smallest):
                 return step
-    return float(10.0 ** (power + 2))
+    return least
+
+
+def _is_whole(ratio: float) -> bool:
+    return ratio > 1e9 or abs(remainder(ratio, 1.0)) < 1e-6
 
 
 def price_ticks(low: float, high: float, count: int, decimals: int) -> list[float]:

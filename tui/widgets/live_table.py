@@ -379,9 +379,11 @@ class LiveTable(ScrollView, can_focus=True):
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Scroll down without moving the cursor."""
         event.stop()
+        event.prevent_default()
         self.scroll_to(y=self.scroll_offset.y + _WHEEL_ROWS, animate=False)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Scroll up without moving the cursor."""
         event.stop()
+        event.prevent_default()
         self.scroll_to(y=self.scroll_offset.y - _WHEEL_ROWS, animate=False)

@@ -1,14 +1,14 @@
 """Colours and attributes that widgets draw with, independent of the app's theme.
 
-Foreground colours have a luminance that reads on dark backgrounds (contrast of 4.5 and more against
-#1e1e1e); `light=True` gives a darker set for light backgrounds. Text that carries no meaning by
-colour has no colour of its own and takes the theme's foreground. Blue and orange of the `okabe-ito`
-palette are from M. Okabe and K. Ito, "Color Universal Design" (2008).
+Foreground colours read on dark backgrounds (contrast of 4.5 and more against #1e1e1e, bars and open
+candles 2.2 and more); `light=True` gives a darker set for light backgrounds. Text that carries no
+meaning by colour has no colour of its own and takes the theme's foreground. Blue, orange and yellow
+of the `okabe-ito` palette are from M. Okabe and K. Ito, "Color Universal Design" (2008).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich.style import Style
@@ -86,41 +86,62 @@ class Palette:
 class _Colors:
     rising: str
     falling: str
+    rising_quiet: str
+    falling_quiet: str
+    accent: str
     warn: str
     error: str
-    accent: str
     average_10: str
     average_20: str
     average_30: str
     cursor_background: str
 
 
+# Each of these keeps its hue when a terminal of 16 colours gets the nearest one it has.
 _DARK = _Colors(
-    rising="#2bb673",
-    falling="#f0605a",
-    warn="#e0a526",
-    error="#f0605a",
-    accent="#4fa8ec",
+    rising="#2db95a",
+    falling="#f05f5a",
+    rising_quiet="#198741",
+    falling_quiet="#b02828",
+    accent="#50aaeb",
+    warn="#e6af1e",
+    error="#f05f5a",
     average_10="#d9c44c",
-    average_20="#5aa9e6",
-    average_30="#c57bdb",
+    average_20="#55aae6",
+    average_30="#c878dc",
     cursor_background="#2d3f52",
 )
 _LIGHT = _Colors(
-    rising="#0b7a43",
-    falling="#c0302b",
-    warn="#8f5f00",
-    error="#c0302b",
-    accent="#1565a9",
+    rising="#00783c",
+    falling="#be282d",
+    rising_quiet="#5ab978",
+    falling_quiet="#d7827d",
+    accent="#1464aa",
+    warn="#915f00",
+    error="#be282d",
     average_10="#7f6a00",
-    average_20="#1565a9",
-    average_30="#8638a3",
+    average_20="#1464aa",
+    average_30="#8737a5",
     cursor_background="#c6d8ea",
 )
-_OKABE_ITO = {
-    False: ("#56b4e9", "#e69f00", "#cc79a7"),
-    True: ("#0072b2", "#a85b00", "#8a4a6e"),
-}
+_OKABE_ITO_DARK = replace(
+    _DARK,
+    rising="#56b4e9",
+    falling="#e69f00",
+    rising_quiet="#32739b",
+    falling_quiet="#96690a",
+    accent="#cc79a7",
+    warn="#f0e442",
+)
+_OKABE_ITO_LIGHT = replace(
+    _LIGHT,
+    rising="#0072b2",
+    falling="#a85b00",
+    rising_quiet="#55a5cd",
+    falling_quiet="#be8c46",
+    accent="#9b3778",
+    warn="#7f6a00",
+)
 
 
 def palettes(
@@ -139,21 +160,27 @@ def palettes(
     """
     if name == "mono":
         return _mono()
-    colors = _LIGHT if light else _DARK
-    rising, falling, accent = colors.rising, colors.falling, colors.accent
-    if name == "okabe-ito":
-        rising, falling, accent = _OKABE_ITO[light]
-    elif name != "default":
+    if name == "default":
+        colors = _LIGHT if light else _DARK
+    elif name == "okabe-ito":
+        colors = _OKABE_ITO_LIGHT if light else _OKABE_ITO_DARK
+    else:
         raise ValueError(f"There is no palette {name!r}; use default, okabe-ito or mono.")
     if up_color == "red":
-        rising, falling = falling, rising
-    return _colored(name, colors, rising, falling, accent)
+        colors = replace(
+            colors,
+            rising=colors.falling,
+            falling=colors.rising,
+            rising_quiet=colors.falling_quiet,
+            falling_quiet=colors.rising_quiet,
+        )
+    return _colored(name, colors)
 
 
-def _colored(name: PaletteName, colors: _Colors, rising: str, falling: str, accent: str) -> Palette:
+def _colored(name: PaletteName, colors: _Colors) -> Palette:
     dim = Style(dim=True)
-    up, down = Style(color=rising), Style(color=falling)
-    up_dim, down_dim = Style(color=rising, dim=True), Style(color=falling, dim=True)
+    up, down = Style(color=colors.rising), Style(color=colors.falling)
+    up_quiet, down_quiet = Style(color=colors.rising_quiet), Style(color=colors.falling_quiet)
     return Palette(
         name=name,
         is_mono=False,
@@ -162,11 +189,11 @@ def _colored(name: PaletteName, colors: _Colors, rising: str, falling: str, acce
         bright=Style(bold=True),
         up=up,
         down=down,
-        up_open=up_dim,
-        down_open=down_dim,
+        up_open=up_quiet,
+        down_open=down_quiet,
         warn=Style(color=colors.warn),
         error=Style(color=colors.error, bold=True),
-        accent=Style(color=accent),
+        accent=Style(color=colors.accent),
         good=up,
         bad=down,
         frame=dim,
@@ -176,11 +203,11 @@ def _colored(name: PaletteName, colors: _Colors, rising: str, falling: str, acce
         header=dim,
         bid=up,
         ask=down,
-        bid_bar=up_dim,
-        ask_bar=down_dim,
+        bid_bar=up_quiet,
+        ask_bar=down_quiet,
         volume=dim,
-        volume_up=up_dim,
-        volume_down=down_dim,
+        volume_up=up_quiet,
+        volume_down=down_quiet,
         average_10=Style(color=colors.average_10),
         average_20=Style(color=colors.average_20),
         average_30=Style(color=colors.average_30),

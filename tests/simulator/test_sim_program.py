@@ -1,0 +1,75 @@
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+
+@contextlib.contextmanager
+def program(*options):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine.simulator", "--symbols", "LTCUSDT", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            pipe.close()
+
+
+def test_it_says_where_it_is_and_ends_when_standard_input_closes():
+    with program("--watch-stdin", "--speed", "20", "--start-ms", "1795000012345") as process:
+        ready = json.loads(process.stdout.readline())
+        assert ready["symbols"] == ["LTCUSDT"]
+        assert ready["speed"] == 20.0
+        assert ready["exchange_time_ms"] == 1795000012345
+        assert ready["stream_url"].startswith("ws://127.0.0.1:")
+        with urllib.request.urlopen(f"{ready['rest_url']}/api/v3/time", timeout=5) as answer:
+            assert json.load(answer)["serverTime"] >= 1795000012345
+        process.stdin.close()
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+
+
+def test_it_ends_on_sigterm():
+    with program() as process:
+        assert process.stdout.readline()
+        process.terminate()
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+
+
+def test_a_port_in_use_is_one_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with program("--port", str(port)) as process:
+            assert process.wait(20) == 2
+            text = process.stderr.read()
+    assert text.startswith(f"Error: The simulated exchange can not listen on 127.0.0.1:{port}")
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--symbols", "btc usd"], "is no market name"),
+        (["--speed", "0"], "write a number above 0"),
+        (["--source", "replay"], "A replay needs a file"),
+        (["--start-ms", "1"], "from 2010 to 2059"),
+    ],
+)
+def test_wrong_options_are_refused(options, words):
+    with program(*options) as process:
+        assert process.wait(20) == 2
+        text = process.stderr.read()
+    assert words in text
+    assert "Traceback" not in text
