@@ -1,4 +1,4 @@
-"""Starts a whole klinetop for the benchmarks: data directory, engine, simulated exchange, terminal."""
+"""Starts a whole klinetop for the benchmarks: data directory, engine, exchange, terminal."""
 
 from __future__ import annotations
 

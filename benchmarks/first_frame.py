@@ -1,8 +1,8 @@
 """Start of the terminal: time to the first frame, memory, and what it imported.
 
-Run as `python -m benchmarks.first_frame`. The first frame is there when the program has written more
-than 60 visible letters and digits on the alternate screen. Half of the starts find a running engine,
-half start one.
+Run as `python -m benchmarks.first_frame`. The first frame is there when the program has
+written more than 60 visible letters and digits on the alternate screen. Two thirds of the starts
+find a running engine, the others start one.
 """
 
 from __future__ import annotations

@@ -55,9 +55,8 @@ def main() -> None:
             job.terminate()
             job.wait(10)
     times.sort()
-    print(
-        f"{PRESSES} keys, {rate:.0f} messages/s, training {'ran throughout' if running else 'ended early'}"
-    )
+    training = "ran throughout" if running else "ended early"
+    print(f"{PRESSES} keys, {rate:.0f} messages/s, training {training}")
     print(
         f"median {statistics.median(times):.1f} ms   p95 {times[int(0.95 * len(times))]:.1f} ms   "
         f"p99 {times[int(0.99 * len(times))]:.1f} ms   max {times[-1]:.1f} ms"

@@ -36,7 +36,7 @@ SYMBOLS = [f"{base}USDT" for base in BASES.split()]
 
 def open_candle_payload(running: Running, symbol: str, number: int) -> bytes:
     """Return a kline push of the candle that runs now; the number makes each one different."""
-    now_ms = running.exchange.now_ms()
+    now_ms = running.exchange.now_ms
     open_ms = now_ms - now_ms % 60_000
     price = f"{100 + number % 10:.8f}"
     fields = {"t": open_ms, "T": open_ms + 59_999, "s": symbol, "i": "1m", "f": 1, "L": 2}
@@ -53,9 +53,7 @@ async def load(running: Running, pid: int, seconds: float) -> int:
 
     streams = [f"{symbol.lower()}@kline_1m" for symbol in SYMBOLS]
     steady = asyncio.create_task(
-        publish_at_rate(
-            running.exchange, streams, payload, messages_per_s=RATE, seconds=seconds
-        )
+        publish_at_rate(running.exchange, streams, payload, messages_per_s=RATE, seconds=seconds)
     )
     await asyncio.sleep(seconds / 3)
     publish_burst(
@@ -90,45 +88,55 @@ async def run(seconds: float) -> None:
             arguments = ["--rest-url", running.rest_url, "--stream-url", running.stream_url]
             arguments += ["--speed", str(SPEED), "--symbols", ",".join(SYMBOLS)]
             arguments += ["--data-dir", str(directory)]
-            serving = await asyncio.create_subprocess_exec(*command("serve", *arguments))
-
-            async def status() -> dict[str, dict[str, float]]:
-                return await asyncio.to_thread(ask, directory, "status")
-
-            await asyncio.to_thread(
-                wait_until,
-                lambda: directory.exists()
-                and (directory / "klinetop.db").exists()
-                and ask(directory, "status")["engine"].get("state") == "running",
-                180,
-                "the engine runs",
+            serving = await asyncio.create_subprocess_exec(
+                *command("serve", *arguments), stderr=asyncio.subprocess.DEVNULL
             )
-            begin_ms = running.exchange.now_ms()
-            before = await status()
-            usage = psutil.Process(serving.pid)
-            cpu, started = sum(usage.cpu_times()[:2]), time.perf_counter()
-            messages = await load(running, serving.pid, seconds)
-            share = (sum(usage.cpu_times()[:2]) - cpu) / (time.perf_counter() - started)
-            await asyncio.sleep(2.0)
-            end_ms = running.exchange.now_ms() // 60_000 * 60_000 - 60_000
-            after = await status()
-            # The market is a function of time, so a second one knows what the first one closed.
-            record = GeneratedMarket(symbols=SYMBOLS, start_ms=end_ms)
-            sent = {
-                symbol: record.history(
-                    symbol, INTERVALS["1m"], begin_ms // 60_000 * 60_000, end_ms, 100_000
+
+            try:
+
+                async def status() -> dict[str, dict[str, float]]:
+                    return await asyncio.to_thread(ask, directory, "status")
+
+                await asyncio.to_thread(
+                    wait_until,
+                    lambda: (
+                        directory.exists()
+                        and (directory / "klinetop.db").exists()
+                        and ask(directory, "status")["engine"].get("state") == "running"
+                    ),
+                    180,
+                    "the engine runs",
                 )
-                for symbol in SYMBOLS
-            }
-            serving.terminate()
-            await serving.wait()
+                begin_ms = running.exchange.now_ms
+                before = await status()
+                usage = psutil.Process(serving.pid)
+                cpu, started = sum(usage.cpu_times()[:2]), time.perf_counter()
+                messages = await load(running, serving.pid, seconds)
+                share = (sum(usage.cpu_times()[:2]) - cpu) / (time.perf_counter() - started)
+                await asyncio.sleep(2.0)
+                end_ms = running.exchange.now_ms // 60_000 * 60_000 - 60_000
+                after = await status()
+                # The market is a function of time, so a second one knows what the first one closed.
+                record = GeneratedMarket(symbols=SYMBOLS, start_ms=end_ms)
+                sent = {
+                    symbol: record.history(
+                        symbol, INTERVALS["1m"], begin_ms // 60_000 * 60_000, end_ms, 100_000
+                    )
+                    for symbol in SYMBOLS
+                }
+            finally:
+                if serving.returncode is None:
+                    serving.terminate()
+                    await serving.wait()
         total, missing, wrong = compare(directory, sent)
     stream, store = after["stream"], after["store"]
     print(f"{seconds:.0f} s at {RATE:,}/s, a glued burst of {BURST:,}, a stall of {STALL_S} s")
     print(f"messages sent on top    {messages:,}")
     print(f"messages received       {stream['messages'] - before['stream']['messages']:,}")
-    print(f"engine                  {100 * share:.1f} % of a core, "
-          f"{usage_mb(after)} database, reconnects {stream['reconnects']}")
+    print(
+        f"engine                  {100 * share:.1f} % of a core, "
+        f"{usage_mb(after)} database, reconnects {stream['reconnects']}"
+    )
     print(f"closed candles          {total:,} sent, {missing} missing, {wrong} different")
     print(f"by source               {store['by_source']}, gaps {store['gaps']}")
     print(f"dropped and bad         {stream['dropped']} and {stream['bad']}")

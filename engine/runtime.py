@@ -199,8 +199,15 @@ class Engine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.subscriptions.close()
+        await self._flush()
         await self.forecast.close()
         await self.rest.close()
+
+    async def _flush(self) -> None:
+        try:
+            await asyncio.to_thread(self.store.writer.flush)
+        except TimeoutError:
+            log.error("what was received last is not committed yet; closing the store tries again")
 
     # --- events ----------------------------------------------------------------------------
 

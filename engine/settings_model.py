@@ -166,8 +166,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     speed: Annotated[
         float | None,
         _meta(
-            "exchange seconds per second of a demo, a replay or a simulated exchange; a replay may also "
-            "run at max",
+            "exchange seconds per second of a demo, a replay or a simulated exchange; "
+            "a replay may also run at max",
             "a number above 0, or max for a replay",
             low=TINY,
         ),

@@ -121,7 +121,7 @@ async def test_capture_forecast_kill_and_go_on(
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait(5)
-    gone, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
     with contextlib.closing(open_reader(directory)) as reader:
         assert reader.candle_count() >= counted

@@ -24,6 +24,7 @@ from tui.model import DeskModel
 from tui.pace import LinkMeter, Pacer
 from tui.paint import TightUpdate
 from tui.panes.forecast_lines import BUSY
+from tui.screen_diff import ScreenDiff
 from tui.screens.dashboard import Dashboard
 from tui.widgets.glyphs import glyphs
 from tui.widgets.palette import palettes
@@ -90,7 +91,8 @@ class KlinetopApp(App[None], inherit_bindings=False):
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.meter = LinkMeter()
-        super().__init__(driver_class=_driver(self.meter))
+        self.screen_diff = ScreenDiff()
+        super().__init__(driver_class=_driver(self.meter, self.screen_diff))
         self.animation_level = "none"
         self.settings = settings
         self._palette_name = "mono" if environ.get("NO_COLOR") else settings.palette
@@ -130,6 +132,10 @@ class KlinetopApp(App[None], inherit_bindings=False):
         tight = TightUpdate(renderable) if isinstance(renderable, ChopsUpdate) else renderable
         super()._display(screen, tight)
 
+    def on_resize(self) -> None:
+        """Paint every cell anew: a terminal moves its text about when its size changes."""
+        self.screen_diff.forget()
+
     def _start_link(self) -> None:
         self.run_worker(self.link.run(), name="link", group="link")
 
@@ -166,14 +172,20 @@ class KlinetopApp(App[None], inherit_bindings=False):
         changed = model.state.apply(
             frame, wall_ms=model.wall_ms(), bars=view.bars, tape_length=view.tape_length
         )
-        if view is not model.view:
+        asked_before = view is not model.view
+        if asked_before:
             model.state.forget_revision()
+        if any(part is not None and part.reset for part in (frame.chart, frame.trades)):
+            self.dashboard.desk.hurry()
         model.slow_rate = self.link.pacer.rate if self.link.pacer.is_slow else None
         if "notices" in changed:
             self._toast(model.state.take_fresh_notices())
         if self._status_key() != before:
             self.dashboard.draw_bars()
         self.dashboard.draw_changed(changed)
+        if asked_before:
+            self.dashboard.desk.hurry()
+        self.link.pacer.least_s = self.dashboard.least_s
 
     def link_changed(self, state: LinkState) -> None:
         """Show how the link stands."""
@@ -208,6 +220,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
             view = msgspec.structs.replace(view, bars=self._bars(0))
         self.model.view = view
         self.dashboard.draw_all()
+        self.dashboard.desk.hurry()
         self.link.nudge()
 
     def focus_symbol(self, symbol: str) -> None:
@@ -334,10 +347,10 @@ class KlinetopApp(App[None], inherit_bindings=False):
         self.dashboard.call_next(self.dashboard.rebuild)
 
 
-def _driver(meter: LinkMeter) -> type[Driver] | None:
-    """Return a driver that measures the link; None (Textual's choice) where there is none."""
+def _driver(meter: LinkMeter, diff: ScreenDiff) -> type[Driver] | None:
+    """Return a driver that spares the link; None (Textual's choice) where there is none."""
     if os.name != "posix" or constants.DRIVER is not None:
         return None
     from tui.driver import metered_driver
 
-    return metered_driver(meter)
+    return metered_driver(meter, diff)

@@ -10,6 +10,7 @@ from textual.layout import Layout, WidgetPlacement
 
 from tui.actions import PANE_NAMES
 from tui.arrange import LayoutKind, Plan, arrange, swap_in
+from tui.pace import Pace
 from tui.panes.book import BookPane
 from tui.panes.chart import ChartPane
 from tui.panes.forecast import ForecastPane
@@ -80,6 +81,8 @@ class Desk(Container):
         self.is_maximised = False
         self._behind: frozenset[str] = frozenset({"trades", "storage"})
         self._layout = PlanLayout()
+        self._paces = {name: Pace(pane.LEAST_S) for name, pane in self.panes.items()}
+        self._waiting: set[str] = set()
 
     @property
     def layout(self) -> Layout:
@@ -139,15 +142,32 @@ class Desk(Container):
         self.refresh(layout=True)
         self.call_after_refresh(self.draw_visible)
 
+    @property
+    def least_s(self) -> float:
+        """Seconds between two changes that any shown pane would draw."""
+        return min((pane.LEAST_S for pane in self.visible_panes), default=1.0)
+
+    def hurry(self) -> None:
+        """Draw the next change at once: it may be the answer to a key."""
+        for pace in self._paces.values():
+            pace.hurry()
+
     def draw_visible(self) -> None:
         """Draw every pane that is shown."""
+        self._waiting.clear()
         for pane in self.visible_panes:
             pane.draw()
 
     def draw_changed(self, sections: frozenset[str]) -> None:
-        """Draw the shown panes that depend on one of `sections`."""
+        """Draw the shown panes that depend on one of `sections`, each at its pace.
+
+        What has to wait is drawn by a later call, which comes with each frame, empty or not.
+        """
         for pane in self.visible_panes:
             if pane.SECTIONS & sections:
+                self._waiting.add(pane.NAME)
+            if pane.NAME in self._waiting and self._paces[pane.NAME].take():
+                self._waiting.discard(pane.NAME)
                 pane.draw()
 
     def tick(self) -> None:

@@ -1,4 +1,4 @@
-"""The terminal driver with a meter on its output (POSIX only; others use Textual's own)."""
+"""The terminal driver: writes only what differs, and meters it (POSIX; others use Textual's own)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from textual.drivers.linux_driver import LinuxDriver
 
 from tui.pace import LinkMeter, MeteredFile
+from tui.screen_diff import ScreenDiff
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
 
-def metered_driver(meter: LinkMeter) -> type[Driver]:
-    """Return a driver class that reports what it writes to `meter`."""
+def metered_driver(meter: LinkMeter, diff: ScreenDiff) -> type[Driver]:
+    """Return a driver class that passes its output through `diff` and reports it to `meter`."""
 
     class MeteredDriver(LinuxDriver):
         """Textual's driver for Linux and macOS, writing through a `MeteredFile`."""
@@ -25,8 +26,10 @@ def metered_driver(meter: LinkMeter) -> type[Driver]:
             self._file = cast("TextIOWrapper", MeteredFile(cast("TextIO", self._file), meter))
 
         def write(self, data: str) -> None:
-            """Queue `data` for the writer thread."""
-            meter.queued += len(data)
-            super().write(data)
+            """Queue for the writer thread what `data` changes on the screen."""
+            written = diff.feed(data)
+            if written:
+                meter.queued += len(written)
+                super().write(written)
 
     return MeteredDriver

@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 RECONNECT_S = 1.0
 GOODBYE_S = 1.0
+QUIET_FRAMES = 20
+QUIET_S = 0.25
+"""Where nothing arrives there is no need to ask ten times a second."""
 
 
 class Client(Protocol):
@@ -120,7 +123,8 @@ class EngineLink:
         self.state = LinkState(since_wall_ms=wall_ms())
 
     def nudge(self) -> None:
-        """Pull at once: the view changed."""
+        """Pull at once, and often for a moment: the view changed."""
+        self.pacer.hurry()
         self._nudged.set()
 
     async def run(self) -> None:
@@ -182,16 +186,21 @@ class EngineLink:
         await self._drop_client()
 
     async def _pull_on(self, client: Client) -> None:
+        quiet = 0
         while not self._leaving:
             async with self._turn:
                 view = self._user.view
                 frame = await client.pull(view, self._user.revision)
             self._user.received(frame, view)
-            await self._wait_for_turn()
+            quiet = 0 if _has_market_data(frame) else quiet + 1
+            interval_s = self.pacer.interval_s
+            await self._wait_for_turn(
+                interval_s if quiet < QUIET_FRAMES else max(interval_s, QUIET_S)
+            )
 
-    async def _wait_for_turn(self) -> None:
+    async def _wait_for_turn(self, interval_s: float) -> None:
         try:
-            async with asyncio.timeout(self.pacer.interval_s):
+            async with asyncio.timeout(interval_s):
                 await self._nudged.wait()
         except TimeoutError:
             pass
@@ -218,3 +227,8 @@ class EngineLink:
         if state != self.state:
             self.state = state
             self._user.link_changed(state)
+
+
+def _has_market_data(frame: Frame) -> bool:
+    sections = (frame.tickers, frame.book, frame.chart, frame.trades, frame.forecast)
+    return any(section is not None for section in sections)

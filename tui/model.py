@@ -73,7 +73,20 @@ class DeskModel:
     @property
     def is_stale(self) -> bool:
         """Whether what is drawn may no longer be so."""
-        return self.connection not in ("live", "ended", "connecting")
+        if self.connection == "connecting":
+            return self.is_connecting_again
+        return self.connection not in ("live", "ended")
+
+    @property
+    def is_connecting_again(self) -> bool:
+        """Whether the engine had a stream, lost it and is connecting to it."""
+        status = self.state.status
+        return (
+            self.link.is_up
+            and status is not None
+            and status.connection == "connecting"
+            and status.data_age_ms is not None
+        )
 
     @property
     def waiting_note(self) -> str:

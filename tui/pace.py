@@ -1,4 +1,4 @@
-"""How often the terminal pulls: its own rate on a fast link, less when writes are slow."""
+"""How often the terminal pulls and draws: as often as eyes can read, less when writes are slow."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SLOW_RATES = (4.0, 1.0)
 PATIENCE_S = 5.0
+HURRY_S = 1.0
 
 
 @dataclass(slots=True)
@@ -93,7 +94,8 @@ class Pacer:
     last look, and up again after five seconds with less than a tenth.
 
     Attributes:
-        rate: Pulls a second now.
+        rate: Pulls a second that the link can take now.
+        least_s: Seconds between pulls at least: more often nothing is drawn.
     """
 
     def __init__(self, frames_per_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -102,6 +104,8 @@ class Pacer:
         self._clock = clock
         self._looked = clock()
         self._quick_since = self._looked
+        self._hurry_until = self._looked
+        self.least_s = 0.0
 
     @property
     def rate(self) -> float:
@@ -111,7 +115,12 @@ class Pacer:
     @property
     def interval_s(self) -> float:
         """Seconds between pulls now."""
-        return 1.0 / self.rate
+        link_s = 1.0 / self.rate
+        return link_s if self._clock() < self._hurry_until else max(link_s, self.least_s)
+
+    def hurry(self) -> None:
+        """Let the link alone set the rate for a moment: the user waits for an answer."""
+        self._hurry_until = self._clock() + HURRY_S
 
     @property
     def is_slow(self) -> bool:
@@ -131,3 +140,34 @@ class Pacer:
         elif self._step and now - self._quick_since >= PATIENCE_S:
             self._step -= 1
             self._quick_since = now
+
+
+class Pace:
+    """Lets something happen at most once in `interval_s`, on beats that all paces share.
+
+    Panes that are drawn twice a second are so in a frame in which those of four times a second are
+    drawn as well: each frame costs the terminal something, however little is in it.
+
+    Args:
+        interval_s: Seconds between beats; 0 lets everything happen.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, interval_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.interval_s = interval_s
+        self._clock = clock
+        self._beat: int | None = None
+
+    def take(self) -> bool:
+        """Return whether it may happen now, and count it as happened if so."""
+        if not self.interval_s:
+            return True
+        beat = int(self._clock() / self.interval_s)
+        if beat == self._beat:
+            return False
+        self._beat = beat
+        return True
+
+    def hurry(self) -> None:
+        """Let it happen the next time whatever the clock says."""
+        self._beat = None

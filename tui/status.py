@@ -155,7 +155,8 @@ def banner(model: DeskModel) -> Line:
     status = model.state.status
     if status is None or not model.link.is_up:
         return ()
-    if status.connection in ("offline", "stale", "ended") and status.connection_note:
+    is_down = status.connection in ("offline", "stale", "ended") or model.is_connecting_again
+    if is_down and status.connection_note:
         since = formats.clock(status.since_wall_ms)
         text = f" {status.connection} since {since} UTC: {status.connection_note} "
         return ((text, palette.warn),)

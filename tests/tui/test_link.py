@@ -64,7 +64,7 @@ async def link(engine, user, meter):
 
 async def until(condition) -> None:
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
@@ -87,9 +87,7 @@ async def test_it_waits_while_the_terminal_has_not_taken_the_last_paint(link, us
 
 
 async def test_a_nudge_pulls_at_once(engine, user, meter):
-    link = EngineLink(
-        engine.connect, user, pacer=Pacer(0.01), meter=meter, wall_ms=lambda: 7
-    )
+    link = EngineLink(engine.connect, user, pacer=Pacer(0.01), meter=meter, wall_ms=lambda: 7)
     task = asyncio.create_task(link.run())
     await until(lambda: len(user.frames) == 1)
     link.nudge()

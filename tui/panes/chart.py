@@ -27,6 +27,7 @@ class ChartPane(Pane):
 
     NAME = "chart"
     SECTIONS = frozenset({"chart", "forecast"})
+    LEAST_S = 0.5
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("chart")]
 
     class WantsBars(Message):

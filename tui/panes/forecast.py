@@ -31,6 +31,7 @@ class ForecastPane(Pane):
 
     NAME = "forecast"
     SECTIONS = frozenset({"forecast"})
+    LEAST_S = 1.0
     DEFAULT_CSS = """
     ForecastPane .body { layout: vertical; overflow: hidden hidden; }
     ForecastPane .body.-beside { layout: horizontal; }

@@ -49,10 +49,12 @@ class Pane(Widget, can_focus=True, can_focus_children=False):
     Attributes:
         NAME: Which pane it is (`tui.actions.PANE_NAMES`).
         SECTIONS: Sections of a frame whose change makes it draw.
+        LEAST_S: Seconds between two drawings of what the engine sent; keys are answered at once.
     """
 
     NAME: ClassVar[str] = ""
     SECTIONS: ClassVar[frozenset[str]] = frozenset()
+    LEAST_S: ClassVar[float] = 0.25
     DEFAULT_CSS = """
     Pane { layout: vertical; overflow: hidden hidden; }
     Pane > .body { margin: 1; width: 1fr; height: 1fr; }

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tui.model import DeskModel
 
 LABEL_WIDTH = 12
-TWO_COLUMNS = 76
+LEFT_WIDTH = 42
+TWO_COLUMNS = 70
 SOURCES = ("stream", "rest", "both", "import")
 GAP_WORDS = {"open": "open", "filled": "filled", "exchange_hole": "holes", "unfillable": "lost"}
 
@@ -32,6 +33,7 @@ class StoragePane(Pane):
 
     NAME = "storage"
     SECTIONS = frozenset({"storage"})
+    LEAST_S = 1.0
 
     def __init__(self, model: DeskModel) -> None:
         super().__init__(model)
@@ -77,14 +79,14 @@ class StoragePane(Pane):
             *self._sources(storage.by_source),
             self._row("gaps", *self._gaps(storage.gaps)),
             self._coverage(storage.coverage),
-            self._row("database", (formats.byte_size(storage.database_bytes), palette.text)),
+            self._row("faults", *self._joined((self._fault(storage.dropped, "dropped"),
+                                               self._fault(storage.quarantined, "quarantined")))),
             self._row("commit", *self._commit(storage)),
             self._row("stream", (f"{storage.messages_per_s:,.0f} msg/s", palette.text),
                       (f"  {formats.compact(storage.messages)} in all", palette.dim)),
-            self._row("reconnects", (f"{storage.reconnects:,}", palette.text)),
-            self._row("faults", *self._joined((self._fault(storage.dropped, "dropped"),
-                                               self._fault(storage.quarantined, "quarantined")))),
             self._row("REST", *self._weight(storage.weight_used)),
+            self._row("database", (formats.byte_size(storage.database_bytes), palette.text)),
+            self._row("reconnects", (f"{storage.reconnects:,}", palette.text)),
         ]  # fmt: skip
         if storage.backfill:
             rows.insert(1, self._row("backfill", (storage.backfill, palette.warn)))
@@ -95,12 +97,12 @@ class StoragePane(Pane):
         width, height = self.inner_width, self.inner_height
         if len(rows) <= height or width < TWO_COLUMNS:
             return rows[:height]
-        half = width // 2
         lines: list[Line] = []
         for index in range(height):
-            left = fit(rows[index], half - 1)
+            left = fit(rows[index], LEFT_WIDTH - 1)
             right = rows[index + height] if index + height < len(rows) else ()
-            lines.append((*left, pad(half - width_of(left)), *right))
+            space = pad(LEFT_WIDTH - width_of(left))
+            lines.append((*left, space, *fit(right, width - LEFT_WIDTH)))
         return lines
 
     def _row(self, label: str, *cells: Cell) -> Line:

@@ -38,6 +38,7 @@ class TickersPane(Pane):
 
     NAME = "tickers"
     SECTIONS = frozenset({"tickers"})
+    LEAST_S = 0.5
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("tickers")]
     DEFAULT_CSS = """
     TickersPane LiveTable { scrollbar-size-vertical: 0; }
@@ -95,8 +96,8 @@ class TickersPane(Pane):
         shown = min(len(rows), max(0, self.inner_height - 1))
         count = f"{shown} of {len(rows)}" if shown < len(rows) else f"{len(rows)}" if rows else ""
         by = f"by {SORT_TITLES[self.sort_key]}" if self.sort_key else ""
-        self.set_title(right=((" ".join(part for part in (count, by) if part),
-                               self.model.palette.dim),))  # fmt: skip
+        text = " ".join(part for part in (count, by) if part)
+        self.set_title(right=((text, self.model.palette.dim),) if text else ())
 
     def tick(self) -> None:
         """Sort anew, once a second at most, so that rows do not jump about."""

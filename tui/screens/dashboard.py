@@ -94,6 +94,11 @@ class Dashboard(Screen[None], inherit_bindings=False):
         """Whether panes are to be drawn: they are in sight and not frozen."""
         return self.is_current and self.model.frozen_since_wall_ms is None
 
+    @property
+    def least_s(self) -> float:
+        """Seconds between two changes that would be drawn."""
+        return self.desk.least_s if self.is_drawing else TICK_S
+
     def draw_all(self) -> None:
         """Draw everything that is in sight."""
         self.draw_bars()

@@ -1,0 +1,208 @@
+"""Writes only the cells that differ from those on the screen.
+
+Textual repaints a changed row from the left edge of its widget on, with the whole style before and a
+reset behind each piece. A `ScreenDiff` stands between it and the terminal, remembers what each cell
+shows, and passes on the difference: fewer cells, shorter moves, shorter changes of style.
+
+It understands absolute moves, SGR and printable text. A piece of output with anything else in it
+passes through as it is, and what was known of the screen is forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rich.cells import cell_len
+
+from tui.sgr import DEFAULT, CellStyle, applied, blank, change
+
+BEGIN = "\x1b[?2026h"
+END = "\x1b[?2026l"
+
+_TOKEN = re.compile(
+    r"\x1b\[(\d+);(\d+)H"
+    r"|\x1b\[([\d;]*)m([^\x00-\x1f\x7f-\x9f]*)(\x1b\[0m)?"
+    r"|([^\x00-\x1f\x7f-\x9f]+)"
+    r"|\n+(?=\x1b\[\d+;\d+H)"
+)
+_HARMLESS = re.compile(
+    r"(?:\x1b\[\?(?:7|25|1000|1003|1004|1006|1015|1016|2004|2026|2048)[hl]"
+    r"|\x1b\[\?\d+\$p|\x1b\[[<>]\d*u)+"
+)
+_SCREEN_SWITCHED = "\x1b[?1049h"
+_ENDS_PLAIN = re.compile(r"\x1b\[0?m(?:[^\x1b]|\x1b\[\d+;\d+H)*\Z")
+_NARROW = re.compile(
+    "[\x20-\x7e\xa0-\xac\xae-\u02ff\u0370-\u0377\u0400-\u0482"
+    "\u2010-\u2027\u2030-\u205e\u2190-\u21ff\u2500-\u25fc\u2800-\u28ff]*"
+)
+_MOVE_COST = 4
+"""Bytes of a short move to the right: unchanged cells that take fewer are written again."""
+
+_Known = tuple[str, CellStyle]
+_UNKNOWN: _Known = ("", DEFAULT)
+
+
+class ScreenDiff:
+    """Turns output into shorter output with the same picture."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, list[_Known]] = {}
+        self._out: list[str] = []
+        self._held = ""
+        # Where the program believes the cursor to be, and its style, counted from 1; None: unknown.
+        self._row: int | None = None
+        self._column = 1
+        self._style: CellStyle | None = DEFAULT
+        # The same of the terminal.
+        self._at: tuple[int, int] | None = None
+        self._real_style: CellStyle | None = None
+
+    def forget(self) -> None:
+        """Take the screen for unknown, as after a resize: whatever is painted next is written."""
+        self._rows.clear()
+        self._at = None
+
+    def feed(self, data: str) -> str:
+        """Return what to write instead of `data`; it may be empty."""
+        if data == BEGIN:
+            self._held = data
+            return ""
+        if data == END and self._held:
+            self._held = ""
+            return ""
+        written = data if _HARMLESS.fullmatch(data) else self._painted(data)
+        if written and self._held:
+            written, self._held = self._held + written, ""
+        return written
+
+    def _painted(self, data: str) -> str:
+        before = (self._row, self._column, self._style, self._at, self._real_style)
+        self._out = []
+        end = 0
+        for token in _TOKEN.finditer(data):
+            if token.start() != end or not self._take(*token.groups()):
+                break
+            end = token.end()
+        if end < len(data):
+            self._out = []
+            self._row, self._column, self._style, self._at, self._real_style = before
+            return self._passed_through(data)
+        self._settle()
+        return "".join(self._out)
+
+    def _take(
+        self,
+        row: str | None,
+        column: str,
+        codes: str | None,
+        styled: str | None,
+        reset: str | None,
+        plain: str | None,
+    ) -> bool:
+        """Carry out a token; return whether it is understood."""
+        if row is not None:
+            self._row, self._column = int(row) or 1, int(column) or 1
+            return True
+        if codes is not None:
+            self._style = applied(self._style, codes)
+        text = styled or plain
+        if text:
+            if self._row is None or self._style is None:
+                return False
+            cells = self._rows.setdefault(self._row, [])
+            if _NARROW.fullmatch(text):
+                self._write(cells, text, self._style)
+            else:
+                self._write_wide(cells, text, self._style)
+        if reset:
+            self._style = DEFAULT
+        return True
+
+    def _passed_through(self, data: str) -> str:
+        """Bring the terminal to where the program believes it, hand on `data`, forget all."""
+        self._settle()
+        if self._style is not None:
+            self._out.append(change(self._real_style, self._style))
+        self._out.append(data)
+        written = "".join(self._out)
+        self.forget()
+        self._row = None
+        if data != _SCREEN_SWITCHED:
+            self._style = DEFAULT if _ENDS_PLAIN.search(data) else None
+        self._real_style = None
+        return written
+
+    def _settle(self) -> None:
+        """Put the terminal's cursor where the program left it."""
+        if self._row is not None and self._at != (self._row, self._column):
+            self._move(self._row, self._column)
+
+    def _move(self, row: int, column: int) -> None:
+        at = self._at
+        self._at = (row, column)
+        if at is not None and at[0] == row:
+            distance = column - at[1]
+            if distance == 0:
+                return
+            if distance > 0:
+                self._out.append(f"\x1b[{distance}C" if distance > 1 else "\x1b[C")
+                return
+        self._out.append(f"\x1b[{row};{column}H" if column > 1 else f"\x1b[{row}H")
+
+    def _write(self, cells: list[_Known], text: str, style: CellStyle) -> None:
+        """Write the cells of `text`, each one column wide, that the screen does not show yet."""
+        start = self._column - 1
+        end = start + len(text)
+        self._column = end + 1
+        if end > len(cells):
+            cells.extend([_UNKNOWN] * (end - len(cells)))
+        wanted = [(char, style) for char in text]
+        shown = cells[start:end]
+        if shown == wanted:
+            return
+        unseen = blank(style)
+        changed = [
+            index
+            for index, (old, new) in enumerate(zip(shown, wanted, strict=True))
+            if old != new and not (old[0] == new[0] == " " and blank(old[1]) == unseen)
+        ]
+        if not changed:
+            return
+        first = last = changed[0]
+        for index in changed[1:]:
+            if index - last > 1 and len(text[last + 1 : index].encode()) > _MOVE_COST:
+                self._emit(cells, wanted, start, first, last + 1)
+                first = index
+            last = index
+        self._emit(cells, wanted, start, first, last + 1)
+
+    def _emit(
+        self, cells: list[_Known], wanted: list[_Known], start: int, first: int, end: int
+    ) -> None:
+        """Write `wanted[first:end]` at its place; `start` is the column of `wanted[0]` from 0."""
+        assert self._row is not None
+        self._move(self._row, start + first + 1)
+        text = "".join([char for char, _ in wanted[first:end]])
+        style = wanted[first][1]
+        real = self._real_style
+        if text.strip(" ") or real is None or blank(real) != blank(style):
+            self._out.append(change(real, style))
+            self._real_style = style
+        self._out.append(text)
+        shown = self._real_style
+        assert shown is not None
+        cells[start + first : start + end] = (
+            wanted[first:end] if shown == style else [(char, shown) for char in text]
+        )
+        self._at = (self._row, start + end + 1)
+
+    def _write_wide(self, cells: list[_Known], text: str, style: CellStyle) -> None:
+        """Write text whose width a terminal may see in another way; the rest of the row is unknown."""
+        assert self._row is not None
+        self._at = None
+        self._move(self._row, self._column)
+        self._out.append(change(self._real_style, style) + text)
+        self._real_style = style
+        self._at = None
+        del cells[max(0, self._column - 2) :]
+        self._column += cell_len(text)
