@@ -98,6 +98,8 @@ class Engine:
             self.rest,
             self.history,
             self.forecast.champions,
+            # A recording plays once: what nobody subscribed to at its beginning is missed.
+            looks_at_all=settings.is_recording,
         )
         self.health = Health(store, self.board, self.clock.now_ms)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -207,7 +209,7 @@ class Engine:
         try:
             await asyncio.to_thread(self.store.writer.flush)
         except TimeoutError:
-            log.error("what was received last is not committed yet; closing the store tries again")
+            log.warning("what was received last is not committed yet; closing the store tries again")
 
     # --- events ----------------------------------------------------------------------------
 

@@ -258,7 +258,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return 1.0
         if self.demo:
             return DEMO_SPEED
-        return 1.0 if any(map(holds_recording, self.replay)) else KLINE_REPLAY_SPEED
+        return 1.0 if self.is_recording else KLINE_REPLAY_SPEED
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a recording is replayed, which plays once and from its beginning."""
+        return any(map(holds_recording, self.replay))
 
     @property
     def speed_word(self) -> str:

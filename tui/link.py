@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 RECONNECT_S = 1.0
 GOODBYE_S = 1.0
-QUIET_FRAMES = 20
-QUIET_S = 0.25
-"""Where nothing arrives there is no need to ask ten times a second."""
+QUIET_AFTER_S = 3.0
+QUIET_S = 1.0
+"""Where nothing arrives there is no need to ask several times a second."""
 
 
 class Client(Protocol):
@@ -120,6 +120,7 @@ class EngineLink:
         self._turn = asyncio.Lock()
         self._nudged = asyncio.Event()
         self._leaving = False
+        self._book: tuple[str, int, str] | None = None
         self.state = LinkState(since_wall_ms=wall_ms())
 
     def nudge(self) -> None:
@@ -186,21 +187,26 @@ class EngineLink:
         await self._drop_client()
 
     async def _pull_on(self, client: Client) -> None:
-        quiet = 0
         while not self._leaving:
             async with self._turn:
                 view = self._user.view
                 frame = await client.pull(view, self._user.revision)
+            if self._has_news(frame):
+                self.pacer.hear()
             self._user.received(frame, view)
-            quiet = 0 if _has_market_data(frame) else quiet + 1
-            interval_s = self.pacer.interval_s
-            await self._wait_for_turn(
-                interval_s if quiet < QUIET_FRAMES else max(interval_s, QUIET_S)
-            )
+            await self._wait_for_turn()
 
-    async def _wait_for_turn(self, interval_s: float) -> None:
+    def _has_news(self, frame: Frame) -> bool:
+        """Whether the market moved: ages and counters do so all the time."""
+        before, book = self._book, frame.book
+        if book is not None:
+            self._book = (book.symbol, book.last_update_id, book.state)
+        parts = (frame.tickers, frame.chart, frame.trades, frame.forecast)
+        return self._book != before or any(part is not None for part in parts)
+
+    async def _wait_for_turn(self) -> None:
         try:
-            async with asyncio.timeout(interval_s):
+            async with asyncio.timeout(self.pacer.interval_s):
                 await self._nudged.wait()
         except TimeoutError:
             pass
@@ -227,8 +233,3 @@ class EngineLink:
         if state != self.state:
             self.state = state
             self._user.link_changed(state)
-
-
-def _has_market_data(frame: Frame) -> bool:
-    sections = (frame.tickers, frame.book, frame.chart, frame.trades, frame.forecast)
-    return any(section is not None for section in sections)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -105,7 +106,8 @@ class DeskModel:
         status = self.state.status
         if status is None:
             return None
-        if not self.link.is_up or status.connection == "ended":
+        follows = math.isinf(status.speed)
+        if follows or not self.link.is_up or status.connection == "ended":
             return status.exchange_time_ms
         elapsed = max(0, self.wall_ms() - self.state.status_wall_ms)
         return status.exchange_time_ms + int(elapsed * status.speed)

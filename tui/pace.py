@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 SLOW_RATES = (4.0, 1.0)
 PATIENCE_S = 5.0
 HURRY_S = 1.0
+QUIET_AFTER_S = 3.0
+QUIET_S = 1.0
 
 
 @dataclass(slots=True)
@@ -91,7 +93,8 @@ class Pacer:
     """Chooses the pull rate from how busy the link is.
 
     The rate steps down (10 → 4 → 1 a second) when writes took more than half of the time since the
-    last look, and up again after five seconds with less than a tenth.
+    last look, and up again after five seconds with less than a tenth. Where nothing arrives for some
+    seconds it pulls once a second, until something does or a key is pressed.
 
     Attributes:
         rate: Pulls a second that the link can take now.
@@ -105,6 +108,7 @@ class Pacer:
         self._looked = clock()
         self._quick_since = self._looked
         self._hurry_until = self._looked
+        self._heard = self._looked
         self.least_s = 0.0
 
     @property
@@ -115,12 +119,20 @@ class Pacer:
     @property
     def interval_s(self) -> float:
         """Seconds between pulls now."""
-        link_s = 1.0 / self.rate
-        return link_s if self._clock() < self._hurry_until else max(link_s, self.least_s)
+        link_s, now = 1.0 / self.rate, self._clock()
+        if now < self._hurry_until:
+            return link_s
+        is_quiet = now - self._heard >= QUIET_AFTER_S
+        return max(link_s, self.least_s, QUIET_S if is_quiet else 0.0)
+
+    def hear(self) -> None:
+        """Something arrived: more may follow."""
+        self._heard = self._clock()
 
     def hurry(self) -> None:
         """Let the link alone set the rate for a moment: the user waits for an answer."""
-        self._hurry_until = self._clock() + HURRY_S
+        self._heard = self._clock()
+        self._hurry_until = self._heard + HURRY_S
 
     @property
     def is_slow(self) -> bool:

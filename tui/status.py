@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,7 +106,9 @@ def _left(model: DeskModel) -> list[Piece]:
 
 
 def speed_tag(speed: float, *, is_ascii: bool) -> str:
-    """Return how many times faster than the wall clock: 20 and a multiplication sign."""
+    """Return how many times faster than the wall clock: 20 and a multiplication sign, or max."""
+    if math.isinf(speed):
+        return "max"
     return f"{speed:g}x" if is_ascii else f"{speed:g}\u00d7"
 
 

@@ -42,6 +42,7 @@ class Subscriptions:
 
     Args:
         model_series: Tells the (symbol, interval) pairs whose models score every candle.
+        looks_at_all: Whether trades and depth of the whole watchlist are wanted, viewers or not.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class Subscriptions:
         rest: RestClient,
         history: HistoryKeeper,
         model_series: Callable[[], Iterable[tuple[str, str]]],
+        *,
+        looks_at_all: bool = False,
     ) -> None:
         self._board = board
         self._store = store
@@ -61,6 +64,7 @@ class Subscriptions:
         self._rest = rest
         self._history = history
         self._model_series = model_series
+        self._looks_at_all = looks_at_all
         self._leases: dict[int, Lease] = {}
         self._last_used: dict[str, float] = {}
         self._older: dict[tuple[str, str], asyncio.Future[int]] = {}
@@ -156,6 +160,9 @@ class Subscriptions:
             name = symbol.lower()
             yield f"{name}@kline_1m"
             yield f"{name}@ticker"
+            if self._looks_at_all:
+                yield f"{name}@trade"
+                yield f"{name}@depth@100ms"
 
     def _model_streams(self) -> Iterable[str]:
         for symbol, interval in self._model_series():

@@ -83,6 +83,6 @@ def _tell(line: str, *, as_json: bool) -> None:
     if "rest_url" in event:
         click.echo(f"REST    {event['rest_url']}")
         click.echo(f"streams {event['stream_url']}")
-        say(f"{len(event['symbols'])} markets at speed {event['speed']:g}; Ctrl-C stops it.")
+        say(f"{len(event['symbols'])} markets at speed {event['speed']}; Ctrl-C stops it.")
     elif event.get("event") == "ended":
         say("The replay is over; the exchange goes on answering. Ctrl-C stops it.")

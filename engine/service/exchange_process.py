@@ -34,7 +34,7 @@ class ExchangeReady(msgspec.Struct, frozen=True):
     stream_url: str
     symbols: tuple[str, ...]
     exchange_time_ms: int
-    speed: float
+    speed: float | str
 
 
 def exchange_arguments(settings: Settings, start_ms: int | None) -> list[str]:

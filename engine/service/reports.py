@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -32,7 +33,7 @@ def status_report(engine: Engine) -> dict[str, Any]:
             "uptime_s": round(status.uptime_s, 1),
             "source": status.source,
             "source_note": status.source_note,
-            "speed": status.speed,
+            "speed": status.speed if math.isfinite(status.speed) else "max",
             "exchange_time_ms": status.exchange_time_ms,
             "data_dir": str(engine.settings.directory),
         },
@@ -68,6 +69,8 @@ def status_report(engine: Engine) -> dict[str, Any]:
             symbol: {
                 "state": feed.sync.state.value,
                 "reason": feed.sync.reason,
+                "resyncs": feed.sync.resyncs,
+                "missed": feed.sync.missed,
                 "last_update_id": feed.sync.book.last_update_id,
                 "age_ms": feed.sync.age_ms(wall_ms()),
                 "best_bid": feed.sync.book.best_bid,
