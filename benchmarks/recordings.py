@@ -30,3 +30,8 @@ def session_frames() -> Iterator[bytes]:
         with gzip.open(path) as lines:
             for line in lines:
                 yield line.split(b" ", 1)[1].rstrip()
+
+
+def kline_file() -> Path:
+    """Return the file of recorded BTCUSDT 1m candles."""
+    return folder() / "klines" / "BTCUSDT_1m.csv.gz"

@@ -209,7 +209,9 @@ class Engine:
         try:
             await asyncio.to_thread(self.store.writer.flush)
         except TimeoutError:
-            log.warning("what was received last is not committed yet; closing the store tries again")
+            log.warning(
+                "what was received last is not committed yet; closing the store tries again"
+            )
 
     # --- events ----------------------------------------------------------------------------
 

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK\x03\x04"
-_RECORDED_LINE = re.compile(rb"\d[\d.]*:?\s+[\[{]")
+_RECORDED_LINE = re.compile(rb"\d[\d.]*:?\s+[\[{]|(?:wss?|https?)://")
 
 
 def holds_recording(path: Path) -> bool:
     """Tell whether `path` (plain, gz or zip) starts like a recording.
 
-    A recording's line is a receipt time and raw JSON; anything else, and a file that can not be
-    read, counts as klines, whose reader then says what is wrong with it.
+    A recording's line is a receipt time and raw JSON, or begins with an address; anything else,
+    and a file that can not be read, counts as klines, whose reader then says what is wrong with it.
     """
     from zipfile import BadZipFile
 

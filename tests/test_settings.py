@@ -222,6 +222,7 @@ def test_speed_depends_on_what_is_replayed(tmp_path: Path) -> None:
     contents = {"plain": KLINE.encode(), "rec": RECORDED.encode()}
     contents["packed"] = gzip.compress(KLINE.encode())
     contents["rec.gz"] = gzip.compress(RECORDED.encode())
+    contents["address"] = b"wss://stream.binance.com:9443/stream?streams=btcusdt@trade\n"
     contents["broken.gz"] = contents["rec.gz"][:12]
     speeds = {}
     for name, content in contents.items():
@@ -235,6 +236,7 @@ def test_speed_depends_on_what_is_replayed(tmp_path: Path) -> None:
         "rec": 1,
         "packed": 60,
         "rec.gz": 1,
+        "address": 1,
         "broken.gz": 60,
         "z": 60,
     }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DECIMALS = 2
 NO_FEED_REASON = "waiting for its stream"
+NO_CANDLE = "no candle yet: the first whole one is still to come"
 
 
 def price_decimals(board: SymbolBoard) -> int:
@@ -139,7 +140,7 @@ def chart_section(board: Board, view: View, since: int, *, whole: bool) -> Chart
         price_decimals=price_decimals(facts),
         reset=reset,
         candles=tuple(candles),
-        note=series.note,
+        note=series.note or ("" if series.candles else NO_CANDLE),
         is_oldest=series.is_oldest and bool(candles) and candles[0] is series.candles[0],
     )
 

@@ -1,0 +1,72 @@
+"""A recording replayed at speed max by a whole engine: nothing that it holds is missed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BEGIN_MS = 1_723_161_540_000  # a full minute
+LAST_UPDATE = 60
+LIMIT_S = 30.0
+
+
+def recording() -> Iterator[str]:
+    """Two whole minutes: a snapshot, then a diff and a trade every two seconds."""
+    snapshot = {"lastUpdateId": 0, "bids": [["99.00", "2.0"]], "asks": [["101.00", "4.0"]]}
+    yield line(BEGIN_MS, snapshot)
+    for number in range(1, LAST_UPDATE + 1):
+        time_ms = BEGIN_MS + number * 2_000 + 10
+        head = {"E": time_ms, "s": "TESTUSDT"}
+        levels = {"b": [["99.00", f"{number}.0"]], "a": []}
+        diff = {"e": "depthUpdate", **head, "U": number, "u": number, **levels}
+        trade = {"e": "trade", **head, "t": number, "p": "100.00", "q": "0.50", "T": time_ms}
+        yield line(time_ms, {"stream": "testusdt@depth@100ms", "data": diff})
+        yield line(time_ms, {"stream": "testusdt@trade", "data": {**trade, "m": False, "M": True}})
+
+
+def line(time_ms: int, message: dict[str, Any]) -> str:
+    return f"{time_ms * 1_000_000} {json.dumps(message, separators=(',', ':'))}\n"
+
+
+def status(directory: Path) -> dict[str, Any]:
+    asked = [sys.executable, "-m", "tui.cli", "status", "--json", "--data-dir", str(directory)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    return found
+
+
+@pytest.fixture
+def served(directory: Path, tmp_path: Path) -> Iterator[Path]:
+    file = tmp_path / "session.txt"
+    file.write_text("".join(recording()))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tui.cli", "serve", "--replay", str(file), "--speed", "max"]
+        + ["--data-dir", str(directory)],
+        stderr=subprocess.DEVNULL,
+    )
+    yield directory
+    process.terminate()
+    process.wait(20)
+
+
+def test_book_and_candles_are_whole_without_a_viewer(served: Path) -> None:
+    found: dict[str, Any] = {}
+    end = time.monotonic() + LIMIT_S
+    while found.get("stream", {}).get("state") != "ended" or not found["store"]["candles"]:
+        assert time.monotonic() < end, found
+        found = status(served)
+    assert found["engine"]["speed"] == "max"
+    book = found["books"]["TESTUSDT"]
+    assert (book["state"], book["last_update_id"]) == ("synchronised", LAST_UPDATE)
+    assert (book["resyncs"], book["missed"]) == (0, 0)
+    assert found["stream"]["messages"] >= 2 * LAST_UPDATE
+    assert found["store"]["candles"] == 2
