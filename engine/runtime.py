@@ -6,30 +6,32 @@ import asyncio
 import logging
 import os
 import time
-from difflib import get_close_matches
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine import __version__
 from engine.binance.clock import ExchangeClock
 from engine.binance.rest import RestClient, RestError, UnknownSymbol
 from engine.binance.supervisor import StreamSupervisor
 from engine.capture.board import Board
-from engine.capture.collector import Collector, wall_ms
+from engine.capture.collector import Collector
 from engine.capture.health import Health
 from engine.capture.history import HistoryKeeper
 from engine.capture.subscriptions import Subscriptions
 from engine.forecast.live import ForecastDesk
 from engine.forecast.values import ForecastConfig
-from engine.service import contract
+from engine.market.interval import parse_interval
+from engine.markets import Markets
 from engine.service.desk import Notices
-from engine.store import imports
+from engine.store import StoreError, imports
+from engine.store.symbols import record_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from engine.binance.stream_types import StreamLimits, StreamState
     from engine.market.symbol import SymbolInfo
     from engine.settings import Settings
     from engine.store import ImportResult, Store
@@ -39,7 +41,10 @@ log = logging.getLogger(__name__)
 DEFAULT_HISTORY_DAYS = {"live": 3.0, "demo": 7.0, "replay": 60.0}
 DAY_MS = 86_400_000
 REST_RETRY_S = 5.0
+CLOCK_EVERY_S = 60.0
+STREAM_WATCH_S = 0.25
 TAPE_ROWS = 100
+SCORES_AT_ONCE = 16
 
 
 class Engine:
@@ -48,23 +53,33 @@ class Engine:
     Args:
         settings: With `rest_url` and `stream_url` of the exchange to use, simulated or not.
         store: Open, and this engine's until it is closed.
+        limits: What the stream connections keep to; None takes Binance's rules.
+        on_refused: Told why the engine can not do what the settings ask for; it is to stop then.
     """
 
-    def __init__(self, settings: Settings, store: Store, rest_url: str, stream_url: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        rest_url: str,
+        stream_url: str,
+        *,
+        limits: StreamLimits | None = None,
+        on_refused: Callable[[str], None] | None = None,
+    ) -> None:
         self.settings = settings
         self.store = store
         self.pid = os.getpid()
         self.state = "starting"
         self.rest_note = ""
+        self._on_refused = on_refused
         self.notices = Notices()
-        self._started = time.monotonic()
-        self._symbols: dict[str, SymbolInfo] = {}
-        self._all_symbols_at = 0.0
+        self.started_s = time.monotonic()
         loop = asyncio.get_running_loop()
         self.clock = ExchangeClock(settings.effective_speed)
         self.board = Board()
-        self.board.set_watchlist(list(settings.symbols))
         self.rest = RestClient(rest_url)
+        self.markets = Markets(self.rest, store, self.board, settings.symbols, self.notices.add)
         self.collector = Collector(
             self.board,
             store.writer,
@@ -78,10 +93,9 @@ class Engine:
             on_event=self.collector.on_event,
             on_gap=self._streams_opened,
             on_bad=self._bad_message,
+            limits=limits,
         )
-        self.history = HistoryKeeper(
-            self.rest, store, self.board, self.collector, self.clock.now_ms
-        )
+        self.history = HistoryKeeper(self.rest, store, self.board, self.collector, self.clock)
         self.forecast = ForecastDesk(
             store,
             Path(settings.directory) / "models",
@@ -92,7 +106,6 @@ class Engine:
         )
         self.subscriptions = Subscriptions(
             self.board,
-            store,
             self.collector,
             self.supervisor,
             self.rest,
@@ -103,19 +116,23 @@ class Engine:
         )
         self.health = Health(store, self.board, self.clock.now_ms)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._to_score: deque[tuple[str, str, int]] = deque()
+        self._is_scoring = False
 
     # --- life ------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Load what is stored, then start all tasks; returns before any network answer."""
         self.forecast.load()
+        self.markets.load_stored()
         for symbol in self.board.watchlist:
-            self.board.series_of(symbol, "1m").merge(
-                self.store.reader.candles(symbol, "1m", limit=1_500), self.board.next_revision()
-            )
+            self.history.load(symbol, "1m")
         for name, work in (
             ("boot", self._boot()),
             ("history", self.history.run()),
+            ("gap", self.history.sweep()),
+            ("clock", self._keep_clock()),
+            ("session", self._note_sessions()),
             ("health", self.health.run()),
             ("forecast", self.forecast.run()),
         ):
@@ -142,58 +159,96 @@ class Engine:
         self.subscriptions.refresh()
         self._spawn("streams", self.supervisor.run())
         self._spawn("subscriptions", self.subscriptions.run())
+        try:
+            await self._reach_exchange()
+        except UnknownSymbol as error:
+            self._refuse(f"{error} Name markets that it has with --symbols.")
+            return
+        self.state = "filling history"
+        self.subscriptions.refresh()
+        await self._fill_history()
+        self.state = "running"
+        if self.settings.trains_by_itself and not self.forecast.champions():
+            for symbol in self.board.watchlist[:1]:
+                self.forecast.retrain(symbol, self.settings.interval, "honest")
+
+    def _refuse(self, sentence: str) -> None:
+        self.notices.add("error", sentence)
+        if self._on_refused is not None:
+            self._on_refused(sentence)
+
+    async def _reach_exchange(self) -> None:
         while True:
             try:
                 await self._read_clock()
-                await self._load_watchlist_facts()
+                await self.markets.load_watchlist()
+            except UnknownSymbol:
+                raise
             except RestError as error:
                 log.warning("%s", error)
                 self.rest_note = str(error)
                 await asyncio.sleep(REST_RETRY_S)
             else:
                 self.rest_note = ""
-                break
-        self.state = "filling history"
-        self.subscriptions.refresh()
-        await self._fill_history()
-        self.state = "running"
-        if self.settings.trains_by_itself and not self.forecast.champions():
-            symbol = self.board.watchlist[0]
-            self.forecast.retrain(symbol, self.settings.interval, "honest")
+                return
 
     async def _read_clock(self) -> None:
-        sent_s = time.monotonic()
-        server_ms = await self.rest.server_time()
-        self.clock.observe_answer(server_ms, sent_s, time.monotonic())
+        await self.rest.server_time()
+        if self.rest.last_time_answer is not None:
+            self.clock.observe_answer(*self.rest.last_time_answer)
 
-    async def _load_watchlist_facts(self) -> None:
-        try:
-            infos = await self.rest.symbols(self.board.watchlist)
-        except UnknownSymbol as error:
-            known = [name for name in self.board.watchlist if name not in error.symbols]
-            self.notices.add("warning", f"{error} It is left out of the watchlist.")
-            self.board.set_watchlist(known)
-            infos = await self.rest.symbols(known)
-        for info in infos:
-            self._symbols[info.name] = info
-            self.board.set_info(info)
-        for ticker in await self.rest.tickers(self.board.watchlist):
-            self.board.set_ticker(ticker, None, None)
+    async def _keep_clock(self) -> None:
+        """Compare clocks once a minute; this also tells whether REST can be reached."""
+        while True:
+            await asyncio.sleep(CLOCK_EVERY_S)
+            try:
+                await self._read_clock()
+            except RestError as error:
+                self.rest_note = str(error)
+            else:
+                self.rest_note = ""
+
+    async def _note_sessions(self) -> None:
+        """Write into the store when the streams became live and when they ceased to be."""
+        was_live = False
+        while True:
+            await asyncio.sleep(STREAM_WATCH_S)
+            stream = self.supervisor.state
+            is_live = stream.connection == "live"
+            if is_live != was_live:
+                was_live = is_live
+                self._note_session("connect" if is_live else "disconnect", stream)
+
+    def _note_session(self, event: str, stream: StreamState) -> None:
+        since_ms = stream.since_wall_ms
+        reason = f"{stream.connection}: {stream.note}".rstrip(": ")
+        self.store.writer.run(
+            lambda connection: record_session(connection, event, "streams", reason, since_ms)
+        )
 
     async def _fill_history(self) -> None:
-        days = self.settings.history_days or DEFAULT_HISTORY_DAYS[self.settings.source]
-        end_ms = self.clock.now_ms()
+        """Queue the history of all markets, and wait for that of the first."""
         fills = [
-            self.history.request(
-                symbol, "1m", int(end_ms - days * DAY_MS), end_ms, priority=2 + bool(at)
-            )
+            self._fill_market(symbol, priority=2 + bool(at))
             for at, symbol in enumerate(self.board.watchlist)
         ]
         if fills:
-            await fills[0]
+            await asyncio.wait(fills[:1])
+
+    def _fill_market(self, symbol: str, priority: int) -> asyncio.Future[int]:
+        days = self.settings.history_days or DEFAULT_HISTORY_DAYS[self.settings.source]
+        start_ms = int(self.clock.now_ms() - days * DAY_MS)
+        fill = self.history.request(symbol, "1m", start_ms, priority=priority, keeps_trying=True)
+        self._watched(fill)
+        return fill
 
     async def close(self) -> None:
-        """Stop in order: streams, tasks, books, trainer; what was received is committed."""
+        """Stop in order: streams, tasks, books, trainer; what was received is committed.
+
+        A second call does nothing.
+        """
+        if self.state == "stopping":
+            return
         self.state = "stopping"
         await self.supervisor.close()
         tasks = list(self._tasks)
@@ -202,6 +257,8 @@ class Engine:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.subscriptions.close()
         await self._flush()
+        while self._to_score:
+            self.forecast.candle_closed(*self._to_score.popleft())
         await self.forecast.close()
         await self.rest.close()
 
@@ -216,15 +273,30 @@ class Engine:
     # --- events ----------------------------------------------------------------------------
 
     def source_ended(self, reason: str) -> None:
-        """The simulated exchange says that nothing more comes."""
-        if self.state != "stopping":
+        """The simulated exchange says that nothing more comes; the first reason counts."""
+        if self.state != "stopping" and self.supervisor.state.connection != "ended":
             self.supervisor.finish(reason)
             self.notices.add(
                 "info", f"{reason[:1].upper()}{reason[1:]}; what was stored stays here."
             )
 
     def _candle_stored(self, symbol: str, interval: str, open_time_ms: int) -> None:
-        self.forecast.candle_closed(symbol, interval, open_time_ms)
+        self._to_score.append((symbol, interval, open_time_ms))
+        if not self._is_scoring:
+            self._is_scoring = True
+            asyncio.get_running_loop().call_soon(self._score)
+
+    def _score(self) -> None:
+        """Score some of the candles that closed, then let viewers have their turn."""
+        try:
+            # Many markets close in one instant; at full speed they come faster than turns.
+            for _ in range(1 + len(self._to_score) // SCORES_AT_ONCE):
+                if self._to_score:
+                    self.forecast.candle_closed(*self._to_score.popleft())
+        finally:
+            self._is_scoring = bool(self._to_score)
+            if self._is_scoring:
+                asyncio.get_running_loop().call_soon(self._score)
 
     def _hole_seen(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> None:
         self._watched(
@@ -236,7 +308,7 @@ class Engine:
             name, _, kind = stream.partition("@")
             symbol = name.upper()
             if kind.startswith("kline_"):
-                self._refill(symbol, kind.removeprefix("kline_"))
+                self._refill(symbol, kind.removeprefix("kline_"), reason)
             elif kind.startswith("depth") and symbol in self.collector.books:
                 self.collector.books[symbol].reset(reason)
             elif kind == "trade":
@@ -251,14 +323,23 @@ class Engine:
         else:
             self.board.merge_trades(symbol, trades)
 
-    def _refill(self, symbol: str, interval: str) -> None:
+    def _refill(self, symbol: str, interval: str, reason: str) -> None:
+        """Fetch what closed before the stream flowed, from the last stored candle on."""
         self.collector.forget_continuity(symbol, interval)
-        last = self.store.reader.last_open_time(symbol, interval)
-        if last is None:
-            return
+        grid = parse_interval(interval)
+        # The candle that closes while the subscription is under way belongs to nobody else.
+        seam_ms = grid.back(grid.floor(self.clock.now_ms()), 2)
+        try:
+            last = self.store.reader.last_open_time(symbol, interval)
+        except StoreError as error:
+            self.notices.add("error", str(error))
+            last = None
+        is_captured = interval == "1m" and symbol in self.board.watchlist
+        is_gap = last is not None and (is_captured or reason.startswith("reconnected"))
+        start_ms = last + 1 if last is not None and is_gap else seam_ms
         self._watched(
             self.history.request(
-                symbol, interval, last + 1, self.clock.now_ms(), priority=1, is_gap=True
+                symbol, interval, start_ms, priority=1, is_gap=is_gap, keeps_trying=True
             )
         )
 
@@ -279,111 +360,25 @@ class Engine:
 
     # --- what viewers ask -------------------------------------------------------------------
 
-    def status(self) -> contract.StatusSection:
-        """Return what the status bar shows."""
-        stats, stream = self.supervisor.stats, self.supervisor.state
-        now = wall_ms()
-        age = now - stats.last_message_wall_ms if stats.last_message_wall_ms else None
-        return contract.StatusSection(
-            source=self.settings.source,
-            source_note=self.settings.source_note,
-            speed=self.settings.effective_speed,
-            connection=stream.connection,
-            connection_note=stream.note or self.rest_note,
-            since_wall_ms=stream.since_wall_ms,
-            exchange_time_ms=self.clock.now_ms(),
-            latency_ms=self.clock.latency_ms,
-            data_age_ms=age,
-            messages_per_s=round(stats.messages_per_s),
-            engine=self.state,
-            uptime_s=round(time.monotonic() - self._started),
-            markets=len(self.board.watchlist),
-            candles=self.health.figures.candles,
-            version=__version__,
-            pid=self.pid,
-        )
-
-    def storage(self) -> contract.StorageSection:
-        """Return the counters of capture and store."""
-        figures, counters, stats = (
-            self.health.figures,
-            self.store.writer.counters,
-            self.supervisor.stats,
-        )
-        commit_age = (
-            wall_ms() - counters.last_commit_wall_ms if counters.last_commit_wall_ms else None
-        )
-        return contract.StorageSection(
-            candles=figures.candles,
-            rows_per_minute=counters.rows_per_minute,
-            by_source=figures.by_source,
-            database_bytes=figures.database_bytes,
-            last_commit_ms=counters.last_commit_ms,
-            last_commit_age_ms=commit_age,
-            gaps=figures.gaps,
-            messages_per_s=round(stats.messages_per_s),
-            messages=stats.messages,
-            reconnects=stats.reconnects,
-            dropped=self.collector.store_failures,
-            quarantined=figures.quarantined,
-            coverage=figures.coverage,
-            backfill=self.history.current,
-            weight_used=self.rest.budget.used,
-        )
-
-    async def find_symbol(self, name: str) -> SymbolInfo | None:
-        """Return what the exchange says about a market, None when there is none."""
-        if name not in self._symbols:
-            try:
-                found = await self.rest.symbols([name])
-            except UnknownSymbol:
-                return None
-            self._symbols.update({info.name: info for info in found})
-        return self._symbols.get(name)
-
-    async def load_symbols(self) -> None:
-        """Load all markets of the exchange, at most once an hour."""
-        if time.monotonic() - self._all_symbols_at < 3600 and self._all_symbols_at:
-            return
-        for info in await self.rest.symbols(None):
-            self._symbols[info.name] = info
-        self._all_symbols_at = time.monotonic()
-
-    def search(self, query: str, limit: int) -> list[SymbolInfo]:
-        """Return trading markets that hold the letters of `query` in order, best first."""
-        letters = query.upper().strip()
-        scored = [
-            (not info.name.startswith(letters), letters not in info.name, len(info.name), info.name)
-            for info in self._symbols.values()
-            if info.is_trading and _has_letters(info.name, letters)
-        ]
-        return [self._symbols[name] for *_, name in sorted(scored)[:limit]]
-
-    def near_symbols(self, name: str) -> list[str]:
-        """Return up to three known markets with a similar name."""
-        return get_close_matches(name, self._symbols, n=3)
-
     def watch(self, info: SymbolInfo) -> None:
         """Put a market on the watchlist and fill its history."""
         if info.name in self.board.watchlist:
             return
         self.board.set_info(info)
-        self.board.set_watchlist([*self.board.watchlist, info.name])
+        self.markets.set_watchlist([*self.board.watchlist, info.name])
         self.subscriptions.open_series(info.name, "1m")
         self.subscriptions.refresh()
+        self._fill_market(info.name, priority=3)
 
     def unwatch(self, symbol: str) -> None:
         """Take a market off the watchlist."""
-        self.board.set_watchlist([name for name in self.board.watchlist if name != symbol])
+        self.markets.set_watchlist([name for name in self.board.watchlist if name != symbol])
         self.subscriptions.refresh()
 
     async def import_file(self, path: str, symbol: str, interval: str) -> ImportResult:
         """Import a kline CSV file, off the loop."""
-        return await asyncio.to_thread(
+        result = await asyncio.to_thread(
             imports.import_kline_file, self.store, Path(path), symbol.upper(), interval
         )
-
-
-def _has_letters(name: str, letters: str) -> bool:
-    rest = iter(name)
-    return all(letter in rest for letter in letters)
+        await self.history.reload(symbol.upper(), interval)
+        return result

@@ -39,10 +39,15 @@ class Collector:
         board: What viewers look at.
         writer: Where closed candles go.
         clock: Exchange clock, fed with event times.
-        on_stored: Called on the loop with (symbol, interval, open_time_ms) after a closed candle's
-            COMMIT returned.
+        on_stored: Called on the loop with (symbol, interval, open_time_ms) after the COMMIT of a
+            closed candle, or of a page of them for the newest.
         on_hole: Called with (symbol, interval, from_ms, to_ms) when a closed candle shows that
-            earlier ones were never seen.
+            earlier ones were never seen, or when one that was pushed could not be stored.
+
+    Attributes:
+        books: The books that depth events go to.
+        closed_seen: Closed candles pushed, each counted once.
+        store_failures: Candles that the store did not take.
     """
 
     def __init__(
@@ -61,7 +66,7 @@ class Collector:
         self._loop = loop
         self._on_stored = on_stored
         self._on_hole = on_hole
-        self._last_closed: dict[tuple[str, str], int] = {}
+        self._last_closed: dict[tuple[str, str], Candle] = {}
         self.books: dict[str, BookFeed] = {}
         self.closed_seen = 0
         self.store_failures = 0
@@ -99,9 +104,10 @@ class Collector:
 
     def _on_kline(self, event: KlineEvent) -> None:
         self._board.set_candle(event.symbol, event.interval, event.candle)
-        if event.candle.closed:
+        key = (event.symbol, event.interval)
+        if event.candle.closed and self._last_closed.get(key) != event.candle:
             self.closed_seen += 1
-            self._check_continuity(event.symbol, event.interval, event.candle.open_time_ms)
+            self._check_continuity(event.symbol, event.interval, event.candle)
             self.store([event.candle], event.symbol, event.interval, Source.STREAM)
 
     def store(
@@ -115,30 +121,45 @@ class Collector:
             error = done.exception()
             if error is not None:
                 log.error("%s %s: candles were not stored: %s", symbol, interval, error)
-            self._loop.call_soon_threadsafe(self._stored, symbol, interval, times, error)
+            refused = 0 if error is not None else done.result().quarantined
+            try:
+                self._loop.call_soon_threadsafe(
+                    self._stored, symbol, interval, times, source, error, refused
+                )
+            except RuntimeError:
+                log.info("%s %s: the engine was gone before the commit", symbol, interval)
 
         future.add_done_callback(committed)
         return future
 
     def _stored(
-        self, symbol: str, interval: str, times: list[int], error: BaseException | None
+        self,
+        symbol: str,
+        interval: str,
+        times: list[int],
+        source: Source,
+        error: BaseException | None,
+        refused: int,
     ) -> None:
         if error is not None:
             self.store_failures += len(times)
-            return
-        for open_time_ms in times[-1:]:
-            self._on_stored(symbol, interval, open_time_ms)
+        if source is Source.STREAM and (error is not None or refused):
+            # A page of REST is fetched again by whoever asked for it.
+            self._last_closed.pop((symbol, interval), None)
+            self._on_hole(symbol, interval, times[0], parse_interval(interval).next(times[-1]))
+        elif error is None:
+            self._on_stored(symbol, interval, times[-1])
 
-    def _check_continuity(self, symbol: str, interval: str, open_time_ms: int) -> None:
+    def _check_continuity(self, symbol: str, interval: str, candle: Candle) -> None:
         key = (symbol, interval)
         last = self._last_closed.get(key)
-        if last is None or open_time_ms > last:
-            self._last_closed[key] = open_time_ms
+        if last is None or candle.open_time_ms >= last.open_time_ms:
+            self._last_closed[key] = candle
         if last is None:
             return
-        expected = parse_interval(interval).next(last)
-        if open_time_ms > expected:
-            self._on_hole(symbol, interval, expected, open_time_ms)
+        expected = parse_interval(interval).next(last.open_time_ms)
+        if candle.open_time_ms > expected:
+            self._on_hole(symbol, interval, expected, candle.open_time_ms)
 
 
 def wall_ms() -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from engine.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class Health:
                 if turn % COVERAGE_EVERY == 0:
                     coverage = await asyncio.to_thread(self._coverage)
                 self.figures = await asyncio.to_thread(self._read, coverage)
-            except sqlite3.Error as error:
+            except (StoreError, OSError) as error:
                 self.failures += 1
                 self.last_error = str(error)
                 log.warning("store figures could not be read: %s", error)

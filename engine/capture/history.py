@@ -3,57 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from engine.binance.rest import RateLimited, RestError, UnknownSymbol
+from engine.binance.rest import BadAnswer, RateLimited, RestError, UnknownSymbol
+from engine.capture import holes
 from engine.capture.collector import wall_ms
-from engine.market.interval import Interval, parse_interval
-from engine.store import Source, gaps
+from engine.capture.fills import Fill, FillQueue
+from engine.capture.series import MAX_CANDLES
+from engine.market.interval import parse_interval
+from engine.store import Source, StoreError, gaps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from engine.binance.clock import ExchangeClock
     from engine.binance.rest import RestClient
     from engine.capture.board import Board
     from engine.capture.collector import Collector
+    from engine.capture.series import Series
+    from engine.market.interval import Interval
     from engine.store import Store
+    from engine.store.gaps import Range
 
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 1.0
 RETRY_CAP_S = 30.0
-
-
-@dataclass(order=True)
-class Fill:
-    """One range of one series to be made complete.
-
-    Attributes:
-        priority: Lower is sooner.
-        start_ms: First open time wanted; `end_ms` is exclusive.
-        is_gap: True when the range was lost from a running stream, so that the gap ledger tells.
-    """
-
-    priority: int
-    order: int
-    symbol: str = field(compare=False)
-    interval: Interval = field(compare=False)
-    start_ms: int = field(compare=False)
-    end_ms: int = field(compare=False)
-    is_gap: bool = field(compare=False)
-    done: asyncio.Future[int] = field(compare=False)
-    progress: Callable[[str], None] | None = field(compare=False, default=None)
+SWEEP_EVERY_S = 3600.0
+SERIES_IN_MEMORY = 1_500
+BACKGROUND_PRIORITY = 2
 
 
 class HistoryKeeper:
     """Works off fills one by one, inside the REST client's weight budget.
 
+    A more urgent fill interrupts a long one between two pages. A fill that failed waits by itself,
+    so that it holds up no other.
+
     Args:
-        exchange_now_ms: The exchange clock, which says which candles are over.
+        clock: The exchange's, which says which candles are over; asked for when it is not set.
+
+    Attributes:
+        current: What runs or is waited for, in words; empty when there is nothing to do.
     """
 
     def __init__(
@@ -62,16 +54,15 @@ class HistoryKeeper:
         store: Store,
         board: Board,
         collector: Collector,
-        exchange_now_ms: Callable[[], int],
+        clock: ExchangeClock,
     ) -> None:
         self._rest = rest
         self._store = store
         self._board = board
         self._collector = collector
-        self._now_ms = exchange_now_ms
-        self._queue: list[Fill] = []
-        self._order = itertools.count()
-        self._wake = asyncio.Event()
+        self._clock = clock
+        self._queue = FillQueue()
+        self._is_running = False
         self.current = ""
         self.rows_fetched = 0
         self.last_error = ""
@@ -79,36 +70,40 @@ class HistoryKeeper:
     @property
     def pending(self) -> int:
         """Fills that wait or run."""
-        return len(self._queue) + bool(self.current)
+        return len(self._queue) + self._is_running
 
     def request(
         self,
         symbol: str,
         interval: str,
         start_ms: int,
-        end_ms: int,
+        end_ms: int | None = None,
         *,
         priority: int = 5,
         is_gap: bool = False,
+        keeps_trying: bool = False,
         progress: Callable[[str], None] | None = None,
     ) -> asyncio.Future[int]:
-        """Queue a fill of open times in [start_ms, end_ms); the future tells the rows fetched."""
+        """Queue a fill of open times in [start_ms, end_ms); the future tells the rows fetched.
+
+        Without `end_ms` it takes all that is over when it runs. It fails with a `RestError` or
+        `StoreError`; with `keeps_trying` only when trying again is of no use. Gaps always keep
+        trying, and those of one series that lie near each other become one fill.
+        """
         grid = parse_interval(interval)
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         fill = Fill(
             priority,
-            next(self._order),
             symbol,
             grid,
             max(grid.floor(start_ms), 0),
             end_ms,
             is_gap,
-            future,
+            self._clock.now_ms() if self._clock.is_set else None,
+            is_gap or keeps_trying,
+            asyncio.get_running_loop().create_future(),
             progress,
         )
-        heapq.heappush(self._queue, fill)
-        self._wake.set()
-        return future
+        return self._queue.add(fill).done
 
     async def ensure(
         self,
@@ -118,106 +113,202 @@ class HistoryKeeper:
         progress: Callable[[str], None] | None = None,
         *,
         priority: int = 1,
+        keeps_trying: bool = False,
     ) -> int:
         """Make sure that the newest `rows` closed candles are stored; returns the rows fetched."""
         grid = parse_interval(interval)
-        end_ms = grid.floor(self._now_ms())
-        start_ms = grid.back(end_ms, rows)
+        await self._know_clock(keeps_trying=keeps_trying)
+        start_ms = grid.back(grid.floor(self._clock.now_ms()), rows)
         return await self.request(
-            symbol, interval, start_ms, end_ms, priority=priority, progress=progress
+            symbol,
+            interval,
+            start_ms,
+            priority=priority,
+            keeps_trying=keeps_trying,
+            progress=progress,
         )
 
-    async def run(self) -> None:
-        """Work for ever; a failed fill goes back into the queue and is tried again later."""
-        delay_s = RETRY_FIRST_S
-        while True:
-            while not self._queue:
-                self._wake.clear()
-                await self._wake.wait()
-            fill = heapq.heappop(self._queue)
-            if fill.done.cancelled():
-                continue
-            try:
-                rows = await self._fill(fill)
-            except UnknownSymbol as error:
-                self._give_up(fill, error)
-            except RestError as error:
-                self.last_error = str(error)
-                log.warning("%s %s: %s", fill.symbol, fill.interval.name, error)
-                heapq.heappush(self._queue, fill)
-                wait_s = error.retry_after_s if isinstance(error, RateLimited) else delay_s
-                self.current = f"waiting {wait_s:.0f} s: {error}"
-                await asyncio.sleep(wait_s)
-                delay_s = min(delay_s * 2, RETRY_CAP_S)
-            else:
-                delay_s = RETRY_FIRST_S
-                self.last_error = ""
-                if not fill.done.done():
-                    fill.done.set_result(rows)
-            finally:
-                self.current = ""
+    def load(self, symbol: str, interval: str) -> Series:
+        """Return a series of the board, with what is stored of its newest candles; it blocks."""
+        series = self._board.series_of(symbol, interval)
+        rows = self._store.reader.candles(symbol, interval, limit=SERIES_IN_MEMORY)
+        series.merge(rows, self._board.next_revision())
+        return series
 
-    def _give_up(self, fill: Fill, error: RestError) -> None:
+    async def reload(self, symbol: str, interval: str, more: int = 0) -> None:
+        """Read a series that somebody uses from the store again, with `more` older candles."""
+        series = self._board.series.get((symbol, interval))
+        if series is None:
+            return
+        limit = min(MAX_CANDLES, max(SERIES_IN_MEMORY, len(series.candles)) + more)
+        rows = await asyncio.to_thread(self._store.reader.candles, symbol, interval, limit=limit)
+        series.merge(rows, self._board.next_revision())
+
+    async def run(self) -> None:
+        """Work for ever."""
+        while True:
+            fill = await self._queue.take()
+            self._is_running = True
+            try:
+                await self._work_on(fill)
+            finally:
+                self._is_running = False
+                self.current = self._trouble()
+
+    async def sweep(self) -> None:
+        """Ask again for what the ledger of gaps holds as open, now and every hour; for ever."""
+        while True:
+            try:
+                for gap in await asyncio.to_thread(holes.open_gaps, self._store.reader):
+                    self.request(*gap, priority=4, is_gap=True)
+            except StoreError as error:
+                self.last_error = str(error)
+                log.warning("the open gaps could not be read: %s", error)
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def _work_on(self, fill: Fill) -> None:
+        try:
+            is_whole = await self._fill(fill)
+        except UnknownSymbol as error:
+            await self._unfillable(fill, error)
+            self._give_up(fill, error)
+        except (RestError, StoreError) as error:
+            self._failed(fill, error)
+        except Exception as error:
+            # The keeper outlives a fault in one fill.
+            log.exception("%s %s could not be filled", fill.symbol, fill.interval.name)
+            self._give_up(fill, error)
+        else:
+            if not is_whole:
+                self._queue.put_back(fill)
+                return
+            self.last_error = ""
+            if not fill.done.done():
+                fill.done.set_result(fill.fetched)
+
+    def _failed(self, fill: Fill, error: RestError | StoreError) -> None:
+        self.last_error = str(error)
+        is_refusal = isinstance(error, BadAnswer) and error.code != 0
+        if not fill.keeps_trying or is_refusal:
+            self._give_up(fill, error)
+            return
+        wait_s = min(RETRY_FIRST_S * 2.0 ** min(fill.tries, 10), RETRY_CAP_S)
+        if isinstance(error, RateLimited):
+            wait_s = max(wait_s, error.retry_after_s)
+        fill.tries += 1
+        log.warning(
+            "%s %s: %s Trying again in %.0f s.", fill.symbol, fill.interval.name, error, wait_s
+        )
+        if fill.progress is not None:
+            fill.progress(str(error))
+        self._queue.defer(fill, wait_s)
+
+    def _give_up(self, fill: Fill, error: Exception) -> None:
         self.last_error = str(error)
         if not fill.done.done():
             fill.done.set_exception(error)
             fill.done.exception()
 
-    async def _fill(self, fill: Fill) -> int:
-        name = fill.interval.name
-        end_ms = min(fill.end_ms, fill.interval.floor(self._now_ms()))
-        ranges = await asyncio.to_thread(
-            self._store.reader.missing, fill.symbol, name, fill.start_ms, end_ms
-        )
-        if fill.is_gap and ranges:
-            await self._note_gaps(fill, ranges)
-        wanted = sum(_count(fill.interval, start, end) for start, end in ranges)
-        fetched = 0
-        for start_ms, end_range_ms in ranges:
-            fetched += await self._fill_range(fill, start_ms, end_range_ms, fetched, wanted)
-        self._reload(fill)
-        return fetched
+    def _trouble(self) -> str:
+        return f"waiting to try again: {self.last_error}" if self._queue.has_later else ""
 
-    async def _fill_range(
-        self, fill: Fill, start_ms: int, end_ms: int, already: int, wanted: int
-    ) -> int:
+    # --- one fill ---------------------------------------------------------------------------
+
+    async def _know_clock(self, *, keeps_trying: bool = False) -> None:
+        while not self._clock.is_set:
+            try:
+                await self._rest.server_time()
+            except RestError:
+                if not keeps_trying:
+                    raise
+                await asyncio.sleep(RETRY_FIRST_S)
+                continue
+            if self._rest.last_time_answer is not None:
+                self._clock.observe_answer(*self._rest.last_time_answer)
+
+    async def _fill(self, fill: Fill) -> bool:
+        """Fetch what is missing; False when a more urgent fill interrupted it."""
+        await self._know_clock()
         name = fill.interval.name
-        fetched = 0
-        self._tell(fill, already, wanted)
-        async for page in self._rest.history(fill.symbol, name, start_ms, end_ms, background=False):
+        over_ms = fill.interval.floor(self._clock.now_ms())
+        end_ms = over_ms if fill.end_ms is None else min(fill.end_ms, over_ms)
+        reader = self._store.reader
+        ranges = await asyncio.to_thread(reader.missing, fill.symbol, name, fill.start_ms, end_ms)
+        if fill.is_gap:
+            lost_ms = over_ms if fill.asked_ms is None else fill.interval.floor(fill.asked_ms)
+            await self._note_gaps(fill, [(a, min(b, lost_ms)) for a, b in ranges if a < lost_ms])
+        wanted = fill.fetched + sum(_count(fill.interval, a, b) for a, b in ranges)
+        for a, b in ranges:
+            if not await self._fill_range(fill, a, b, wanted):
+                return False
+        if ranges:
+            await self._note_unanswered(fill, end_ms)
+        await self.reload(fill.symbol, name)
+        return True
+
+    async def _fill_range(self, fill: Fill, start_ms: int, end_ms: int, wanted: int) -> bool:
+        name = fill.interval.name
+        self._tell(fill, wanted)
+        background = fill.priority >= BACKGROUND_PRIORITY
+        async for page in self._rest.history(
+            fill.symbol, name, start_ms, end_ms, background=background
+        ):
             closed = [candle for candle in page if candle.closed]
             if closed:
                 future = self._collector.store(closed, fill.symbol, name, Source.REST)
                 await asyncio.wrap_future(future)
-                fetched += len(closed)
+                fill.fetched += len(closed)
                 self.rows_fetched += len(closed)
-                self._tell(fill, already + fetched, wanted)
-        return fetched
+                self._tell(fill, wanted)
+            if self._queue.has_before(fill.priority):
+                return False
+        return True
 
-    def _tell(self, fill: Fill, fetched: int, wanted: int) -> None:
-        self.current = f"{fill.symbol} {fill.interval.name}: {fetched:,} of {wanted:,} candles"
+    def _tell(self, fill: Fill, wanted: int) -> None:
+        self.current = f"{fill.symbol} {fill.interval.name}: {fill.fetched:,} of {wanted:,} candles"
         if fill.progress is not None:
             fill.progress(self.current)
 
-    async def _note_gaps(self, fill: Fill, ranges: list[tuple[int, int]]) -> None:
-        symbol, name = fill.symbol, fill.interval.name
-        for start_ms, end_ms in ranges:
+    # --- the ledger of gaps -----------------------------------------------------------------
+
+    async def _note_gaps(self, fill: Fill, ranges: Sequence[Range]) -> None:
+        symbol, name, now_ms = fill.symbol, fill.interval.name, wall_ms()
+        if ranges:
             await asyncio.wrap_future(
                 self._store.writer.run(
-                    lambda connection, a=start_ms, b=end_ms: gaps.record_missing(  # type: ignore[misc]
-                        connection, symbol, name, a, b, wall_ms()
-                    )
+                    lambda connection: [
+                        gaps.record_missing(connection, symbol, name, a, b, now_ms)
+                        for a, b in ranges
+                    ]
                 )
             )
 
-    def _reload(self, fill: Fill) -> None:
-        series = self._board.series.get((fill.symbol, fill.interval.name))
-        if series is None:
-            return
-        rows = self._store.reader.candles(
-            fill.symbol, fill.interval.name, start_ms=fill.start_ms, end_ms=fill.end_ms
+    async def _note_unanswered(self, fill: Fill, end_ms: int) -> None:
+        symbol, name, now_ms = fill.symbol, fill.interval.name, wall_ms()
+        left = await asyncio.to_thread(
+            holes.interior_missing, self._store.reader, symbol, name, fill.start_ms, end_ms
         )
-        series.merge(rows, self._board.next_revision())
+        if left:
+            await asyncio.wrap_future(
+                self._store.writer.run(
+                    lambda connection: holes.note_unanswered(connection, symbol, name, left, now_ms)
+                )
+            )
+
+    async def _unfillable(self, fill: Fill, error: UnknownSymbol) -> None:
+        if not fill.is_gap:
+            return
+        symbol, name, now_ms, text = fill.symbol, fill.interval.name, wall_ms(), str(error)
+        end_ms = self._clock.now_ms() if fill.end_ms is None else fill.end_ms
+        work = self._store.writer.run(
+            lambda connection: gaps.mark(
+                connection, symbol, name, fill.start_ms, end_ms, "unfillable", now_ms, text
+            )
+        )
+        try:
+            await asyncio.wrap_future(work)
+        except StoreError as refusal:
+            log.warning("a gap of %s could not be marked: %s", symbol, refusal)
 
 
 def _count(interval: Interval, start_ms: int, end_ms: int) -> int:

@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from engine.market.interval import Interval
 
 MAX_CANDLES = 6_000
+MOST_MISSING = 1_000
+
+
+def newest_run(candles: list[Candle], interval: Interval) -> list[Candle]:
+    """Return the newest of ascending candles, back to the first long stretch without any.
+
+    An import of long ago must not stand in a chart beside today.
+    """
+    most_ms = (MOST_MISSING + 1) * interval.length_ms
+    for at in range(len(candles) - 1, 0, -1):
+        if candles[at].open_time_ms - candles[at - 1].open_time_ms > most_ms:
+            return candles[at:]
+    return candles
 
 
 class Series:
@@ -19,6 +32,7 @@ class Series:
 
     Attributes:
         reset_revision: Revision of the last change that was more than new or updated candles.
+        note_revision: Revision of the last change of `is_oldest` or `note`.
         revision: Revision of the last change of any kind.
         is_oldest: Whether the first candle is the oldest that the exchange has.
         note: Why there are fewer candles than wanted, in words.
@@ -31,6 +45,7 @@ class Series:
         self._times: list[int] = []
         self._revisions: list[int] = []
         self.reset_revision = 0
+        self.note_revision = 0
         self.revision = 0
         self.is_oldest = False
         self.note = ""
@@ -60,7 +75,10 @@ class Series:
         return True
 
     def merge(self, candles: Sequence[Candle], revision: int) -> None:
-        """Join many candles at once (history); what is closed and stored wins over what is open."""
+        """Join many candles at once (history); what is closed and stored wins over what is open.
+
+        What lies before a long stretch without any candle is forgotten.
+        """
         if not candles:
             return
         merged = {candle.open_time_ms: candle for candle in self.candles}
@@ -69,9 +87,10 @@ class Series:
             if known is None or candle.closed or not known.closed:
                 merged[candle.open_time_ms] = candle
         ordered = [merged[time_ms] for time_ms in sorted(merged)]
+        ordered = newest_run(ordered, self.interval)[-MAX_CANDLES:]
         if ordered == self.candles:
             return
-        self.candles = ordered[-MAX_CANDLES:]
+        self.candles = ordered
         self._times = [candle.open_time_ms for candle in self.candles]
         self._revisions = [revision] * len(self.candles)
         self.reset_revision = self.revision = revision
@@ -81,7 +100,7 @@ class Series:
         oldest = self.is_oldest if is_oldest is None else is_oldest
         if (note, oldest) != (self.note, self.is_oldest):
             self.note, self.is_oldest = note, oldest
-            self.revision = revision
+            self.note_revision = self.revision = revision
 
     def changed_since(self, since: int) -> list[Candle]:
         """Return the candles at the end that changed after revision `since`."""

@@ -10,31 +10,32 @@ from typing import TYPE_CHECKING
 
 from engine.binance.book_feed import BookFeed
 from engine.binance.rest import RestError
+from engine.capture.series import MAX_CANDLES
 from engine.market.interval import parse_interval
+from engine.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from engine.binance.rest import RestClient
     from engine.binance.supervisor import StreamSupervisor
     from engine.capture.board import Board
     from engine.capture.collector import Collector
     from engine.capture.history import HistoryKeeper
-    from engine.store import Store
 
 log = logging.getLogger(__name__)
 
 LINGER_S = 10.0
+REFRESH_EVERY_S = 2.0
 CHART_ROWS = 1_000
-SERIES_IN_MEMORY = 1_500
 
 
 @dataclass(frozen=True)
 class Lease:
-    """What one viewer looks at."""
+    """What one viewer looks at; without an interval it wants the book alone."""
 
     symbol: str
-    interval: str
+    interval: str | None
 
 
 class Subscriptions:
@@ -48,7 +49,6 @@ class Subscriptions:
     def __init__(
         self,
         board: Board,
-        store: Store,
         collector: Collector,
         supervisor: StreamSupervisor,
         rest: RestClient,
@@ -58,7 +58,6 @@ class Subscriptions:
         looks_at_all: bool = False,
     ) -> None:
         self._board = board
-        self._store = store
         self._collector = collector
         self._supervisor = supervisor
         self._rest = rest
@@ -67,14 +66,15 @@ class Subscriptions:
         self._looks_at_all = looks_at_all
         self._leases: dict[int, Lease] = {}
         self._last_used: dict[str, float] = {}
-        self._older: dict[tuple[str, str], asyncio.Future[int]] = {}
+        self._loading: dict[tuple[str, str, str], asyncio.Task[None]] = {}
 
     def lease(self, viewer: int, lease: Lease) -> None:
         """Take what `viewer` looks at now; streams that this needs are opened at once."""
         if self._leases.get(viewer) == lease:
             return
         self._leases[viewer] = lease
-        self.open_series(lease.symbol, lease.interval)
+        if lease.interval is not None:
+            self.open_series(lease.symbol, lease.interval)
         self.refresh()
 
     def release(self, viewer: int) -> None:
@@ -102,53 +102,79 @@ class Subscriptions:
         key = (symbol, interval)
         if key in self._board.series:
             return
-        series = self._board.series_of(symbol, interval)
-        stored = self._store.reader.candles(symbol, interval, limit=SERIES_IN_MEMORY)
-        revision = self._board.next_revision()
-        series.merge(stored, revision)
-        series.set_note("loading history", revision)
-        task = asyncio.ensure_future(self._history.ensure(symbol, interval, CHART_ROWS, priority=0))
-        task.add_done_callback(lambda done: self._opened(symbol, interval, done))
+        series = self._history.load(symbol, interval)
+        series.set_note("loading history", self._board.next_revision())
+        self._load("open", symbol, interval, self._open(symbol, interval))
 
     def load_older(self, symbol: str, interval: str) -> None:
         """Fetch the page of candles before the oldest in memory, unless that runs already."""
-        key = (symbol, interval)
-        series = self._board.series.get(key)
-        if series is None or series.is_oldest or key in self._older:
+        series = self._board.series.get((symbol, interval))
+        if series is None or series.is_oldest or series.first_open_time_ms is None:
             return
-        first = series.first_open_time_ms
-        if first is None:
+        if len(series.candles) >= MAX_CANDLES:
+            series.set_note(series.note, self._board.next_revision(), is_oldest=True)
             return
-        start = parse_interval(interval).back(first, CHART_ROWS)
-        future = self._history.request(symbol, interval, start, first, priority=0)
-        self._older[key] = future
-        future.add_done_callback(lambda _: self._older_loaded(key, first))
+        work = self._extend(symbol, interval, series.first_open_time_ms)
+        self._load("older", symbol, interval, work)
 
     async def run(self) -> None:
         """Drop streams that nobody has looked at for a while; runs for ever."""
         while True:
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(REFRESH_EVERY_S)
             self.refresh()
 
     async def close(self) -> None:
-        """Close all books."""
+        """Give up what is being loaded, and close all books."""
+        for task in self._loading.values():
+            task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
         for feed in self._collector.books.values():
             await feed.close()
         self._collector.books.clear()
 
-    def _opened(self, symbol: str, interval: str, done: asyncio.Future[int]) -> None:
-        if done.cancelled():
+    def _load(
+        self, what: str, symbol: str, interval: str, work: Coroutine[None, None, None]
+    ) -> None:
+        key = (what, symbol, interval)
+        if key in self._loading:
+            work.close()
             return
-        error = done.exception()
-        note = str(error) if isinstance(error, RestError) else ""
-        series = self._board.series_of(symbol, interval)
-        series.set_note(note, self._board.next_revision())
+        task = asyncio.ensure_future(work)
+        self._loading[key] = task
+        task.add_done_callback(lambda _: self._loading.pop(key, None))
+        task.add_done_callback(_log_failure)
 
-    def _older_loaded(self, key: tuple[str, str], first_before: int) -> None:
-        self._older.pop(key, None)
-        series = self._board.series[key]
-        if series.first_open_time_ms == first_before:
-            series.set_note(series.note, self._board.next_revision(), is_oldest=True)
+    async def _open(self, symbol: str, interval: str) -> None:
+        def tell(note: str) -> None:
+            self._note(symbol, interval, note)
+
+        try:
+            await self._history.ensure(
+                symbol, interval, CHART_ROWS, tell, priority=0, keeps_trying=True
+            )
+        except (RestError, StoreError) as error:
+            tell(str(error))
+        else:
+            tell("")
+
+    async def _extend(self, symbol: str, interval: str, first_ms: int) -> None:
+        start_ms = parse_interval(interval).back(first_ms, CHART_ROWS)
+        try:
+            await self._history.request(symbol, interval, start_ms, priority=0)
+            await self._history.reload(symbol, interval, more=CHART_ROWS)
+        except (RestError, StoreError) as error:
+            self._note(symbol, interval, str(error))
+            return
+        series = self._board.series.get((symbol, interval))
+        if series is None:
+            return
+        is_oldest = series.first_open_time_ms == first_ms
+        series.set_note("", self._board.next_revision(), is_oldest=is_oldest)
+
+    def _note(self, symbol: str, interval: str, note: str) -> None:
+        series = self._board.series.get((symbol, interval))
+        if series is not None and series.note != note:
+            series.set_note(note, self._board.next_revision())
 
     def _drop_series(self, wanted: set[str]) -> None:
         for symbol, interval in list(self._board.series):
@@ -171,10 +197,11 @@ class Subscriptions:
     def _lease_streams(self) -> Iterable[str]:
         for lease in self._leases.values():
             name = lease.symbol.lower()
-            yield f"{name}@kline_{lease.interval}"
-            yield f"{name}@ticker"
-            yield f"{name}@trade"
             yield f"{name}@depth@100ms"
+            if lease.interval is not None:
+                yield f"{name}@kline_{lease.interval}"
+                yield f"{name}@ticker"
+                yield f"{name}@trade"
 
     def _open_books(self, names: set[str]) -> None:
         books = self._collector.books
@@ -189,4 +216,4 @@ class Subscriptions:
 
 def _log_failure(task: asyncio.Future[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        log.error("a book did not close: %s", task.exception())
+        log.error("a book or a series failed: %s", task.exception())

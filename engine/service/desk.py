@@ -14,9 +14,9 @@ from engine.binance.rest import RestError
 from engine.capture.collector import wall_ms
 from engine.capture.subscriptions import Lease
 from engine.forecast.values import ForecastError
-from engine.market.interval import UnknownInterval, parse_interval
-from engine.market.kline_csv import UnreadableKlineFile
+from engine.market.interval import INTERVALS, UnknownInterval, parse_interval
 from engine.service import contract, sections
+from engine.service.figures import status_section, storage_section
 from engine.service.reports import book_report, forecast_section, job_report, status_report
 from engine.store import StoreError
 
@@ -33,6 +33,7 @@ STATUS_EVERY_MS = 500
 STORAGE_EVERY_MS = 1000
 BOOK_STILL_EVERY_MS = 1000
 NOTICES_KEPT = 200
+NOTICES_FOR_MS = 120_000
 
 
 class Refused(Exception):
@@ -49,6 +50,11 @@ class Notices:
     def __init__(self) -> None:
         self._kept: deque[tuple[int, contract.Notice]] = deque(maxlen=NOTICES_KEPT)
         self.last = 0
+
+    def before(self, wall_ms: int) -> int:
+        """Return the number of the last notice that is older than `wall_ms`."""
+        newer = sum(notice.wall_ms >= wall_ms for _, notice in self._kept)
+        return self.last - newer
 
     def add(self, level: str, text: str) -> None:
         """Tell all viewers, now and those that come within the next minutes."""
@@ -102,8 +108,8 @@ class Desk:
         )
 
     def joined(self, viewer: Viewer) -> None:
-        """Remember where the notices stood when a viewer came."""
-        viewer.memory["notice"] = self._engine.notices.last
+        """Remember which notices are too old for a viewer that comes now."""
+        viewer.memory["notice"] = self._engine.notices.before(wall_ms() - NOTICES_FOR_MS)
 
     def left(self, viewer: Viewer, goodbye: Goodbye | None) -> None:
         """Drop a viewer's lease; an owned engine stops after the last goodbye."""
@@ -122,30 +128,34 @@ class Desk:
         self._viewers.add(viewer.id)
         memory = viewer.memory
         view = self._settled(pull.view)
-        since = pull.since
+        board = self._engine.board
+        # A revision that is still to come belongs to another engine.
+        since = pull.since if pull.since <= board.revision else 0
         if since == 0:
             notice = memory.get("notice", 0)
             memory.clear()
             memory["notice"] = notice
         changed_view = memory.get("view") != view
         if changed_view:
-            self._engine.subscriptions.lease(viewer.id, Lease(view.focused, view.interval))
-            self._load_older_for(view)
+            if view.focused:
+                self._engine.subscriptions.lease(viewer.id, Lease(view.focused, view.interval))
             memory["view"] = view
             for key in ("book", "forecast", "book_at"):
                 memory.pop(key, None)
-        board = self._engine.board
         now = wall_ms()
+        chart = sections.chart_section(board, view, since, whole=changed_view)
+        if chart is not None:
+            self._load_older_for(view)
         notices = self._engine.notices.after(memory.get("notice", 0))
         memory["notice"] = self._engine.notices.last
         return contract.Frame(
             revision=board.revision or 1,
-            status=self._timed(memory, "status", now, STATUS_EVERY_MS, self._engine.status),
+            status=self._timed(memory, "status", now, STATUS_EVERY_MS, status_section),
             tickers=sections.tickers_section(board, since),
             book=self._book_section(memory, view, now),
-            chart=sections.chart_section(board, view, since, whole=changed_view),
+            chart=chart,
             trades=sections.trades_section(board, view, since, whole=changed_view),
-            storage=self._timed(memory, "storage", now, STORAGE_EVERY_MS, self._engine.storage),
+            storage=self._timed(memory, "storage", now, STORAGE_EVERY_MS, storage_section),
             forecast=self._forecast_section(memory, view),
             notices=notices,
         )
@@ -153,7 +163,8 @@ class Desk:
     def _settled(self, view: contract.View) -> contract.View:
         watchlist = self._engine.board.watchlist
         focused = view.focused or (watchlist[0] if watchlist else "")
-        return msgspec.structs.replace(view, focused=focused)
+        interval = view.interval if view.interval in INTERVALS else self._engine.settings.interval
+        return msgspec.structs.replace(view, focused=focused, interval=interval)
 
     def _load_older_for(self, view: contract.View) -> None:
         series = self._engine.board.series.get((view.focused, view.interval))
@@ -162,13 +173,17 @@ class Desk:
         if len(series.window(view.bars, view.chart_end_ms)) < view.bars:
             self._engine.subscriptions.load_older(view.focused, view.interval)
 
-    @staticmethod
     def _timed(
-        memory: dict[str, Any], key: str, now: int, every_ms: int, make: Callable[[], Any]
+        self,
+        memory: dict[str, Any],
+        key: str,
+        now: int,
+        every_ms: int,
+        make: Callable[[Engine], Any],
     ) -> Any:
-        if now - memory.get(f"{key}_at", 0) < every_ms:
+        if 0 <= now - memory.get(f"{key}_at", 0) < every_ms:
             return None
-        section = make()
+        section = make(self._engine)
         if section == memory.get(key):
             return None
         memory[key], memory[f"{key}_at"] = section, now
@@ -177,13 +192,20 @@ class Desk:
     def _book_section(
         self, memory: dict[str, Any], view: contract.View, now: int
     ) -> contract.BookSection | None:
-        feed = self._engine.collector.books.get(view.focused)
-        revision = self._engine.board.symbol(view.focused).book_revision
-        still = now - memory.get("book_at", 0) < BOOK_STILL_EVERY_MS
-        if memory.get("book") == (id(feed), revision) and still:
+        engine = self._engine
+        feed = engine.collector.books.get(view.focused)
+        stream = engine.supervisor.state
+        key = (
+            id(feed),
+            engine.board.symbol(view.focused).book_revision,
+            stream.connection,
+            stream.note,
+        )
+        is_fresh = 0 <= now - memory.get("book_at", 0) < BOOK_STILL_EVERY_MS
+        if memory.get("book") == key and is_fresh:
             return None
-        memory["book"], memory["book_at"] = (id(feed), revision), now
-        return sections.book_section(self._engine.board, feed, view, now)
+        memory["book"], memory["book_at"] = key, now
+        return sections.book_section(engine.board, feed, stream, view, now)
 
     def _forecast_section(
         self, memory: dict[str, Any], view: contract.View
@@ -208,8 +230,8 @@ class Desk:
             return contract.Problem(str(refusal), usage=refusal.usage)
         except (UnknownInterval, ForecastError) as error:
             return contract.Problem(str(error), usage=True)
-        except (RestError, StoreError, UnreadableKlineFile, OSError) as error:
-            return contract.Problem(str(error))
+        except (RestError, StoreError, OSError) as error:
+            return contract.Problem(str(error), usage=getattr(error, "usage", False) is True)
 
     async def _status(self, _: contract.StatusRequest) -> Answer:
         return contract.Done(data=status_report(self._engine))
@@ -217,27 +239,27 @@ class Desk:
     async def _book(self, request: contract.BookRequest) -> Answer:
         info = await self._known(request.symbol)
         lease_id = -id(request)
-        self._engine.subscriptions.lease(lease_id, Lease(info.name, "1m"))
+        self._engine.subscriptions.lease(lease_id, Lease(info.name, None))
         try:
             feed = await self._synchronised(info.name, request.timeout_s)
         finally:
             self._engine.subscriptions.release(lease_id)
-        return contract.Done(data=book_report(info.name, feed, request.levels))
+        stream = self._engine.supervisor.state
+        return contract.Done(data=book_report(info.name, feed, stream, request.levels))
 
     async def _synchronised(self, symbol: str, timeout_s: float) -> BookFeed | None:
         deadline = time.monotonic() + timeout_s
         while True:
             feed = self._engine.collector.books.get(symbol)
-            if feed is not None and feed.sync.state.value == "synchronised":
-                return feed
-            if time.monotonic() >= deadline:
+            state, _ = sections.book_standing(feed, self._engine.supervisor.state)
+            if state == "synchronised" or time.monotonic() >= deadline:
                 return feed
             await asyncio.sleep(0.05)
 
     async def _known(self, symbol: str) -> SymbolInfo:
-        info = await self._engine.find_symbol(symbol.upper())
+        info = await self._engine.markets.find(symbol.upper())
         if info is None:
-            near = ", ".join(self._engine.near_symbols(symbol.upper()))
+            near = ", ".join(self._engine.markets.near(symbol.upper()))
             hint = f" Did you mean {near}?" if near else " `klinetop` lists markets with the key /."
             raise Refused(f"The exchange has no market '{symbol.upper()}'.{hint}")
         return info
@@ -258,8 +280,8 @@ class Desk:
         return contract.Done(f"{symbol} is off the watchlist; its stored candles stay.")
 
     async def _search(self, request: contract.Search) -> Answer:
-        await self._engine.load_symbols()
-        return contract.Found(tuple(self._engine.search(request.query, request.limit)))
+        await self._engine.markets.load_all()
+        return contract.Found(tuple(self._engine.markets.search(request.query, request.limit)))
 
     async def _backfill(self, request: contract.Backfill) -> Answer:
         info = await self._known(request.symbol)
@@ -274,11 +296,13 @@ class Desk:
         )
 
     async def _retrain(self, request: contract.Retrain) -> Answer:
-        info = await self._known(request.symbol)
+        symbol = request.symbol.upper()
         parse_interval(request.interval)
-        job = self._engine.forecast.retrain(info.name, request.interval, request.recipe)
+        if symbol not in self._engine.store.reader.symbols():  # what is stored trains offline, too
+            await self._known(symbol)
+        job = self._engine.forecast.retrain(symbol, request.interval, request.recipe)
         if not request.wait:
-            return contract.Done(f"Training {info.name} {request.interval}.")
+            return contract.Done(f"Training {symbol} {request.interval}.")
         ended = await self._engine.forecast.wait(job)
         return contract.Done(ended.message, job_report(ended))
 

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from engine import __version__
 from engine.capture.collector import wall_ms
 from engine.service import contract
+from engine.service.figures import status_section, storage_section
+from engine.service.sections import book_standing
 
 if TYPE_CHECKING:
     from engine.binance.book_feed import BookFeed
+    from engine.binance.stream_types import StreamState
     from engine.forecast.jobs import Job
     from engine.runtime import Engine
 
-T = TypeVar("T")
 RECENT_PREDICTIONS = 60
 
 
 def status_report(engine: Engine) -> dict[str, Any]:
     """Return the objects engine, stream, store, books and forecast, as plain values."""
-    status = engine.status()
-    storage = engine.storage()
+    status = status_section(engine)
+    storage = storage_section(engine)
+    stream = engine.supervisor.state
     return {
         "engine": {
             "running": True,
@@ -67,8 +70,7 @@ def status_report(engine: Engine) -> dict[str, Any]:
         },
         "books": {
             symbol: {
-                "state": feed.sync.state.value,
-                "reason": feed.sync.reason,
+                **_standing(feed, stream),
                 "resyncs": feed.sync.resyncs,
                 "missed": feed.sync.missed,
                 "last_update_id": feed.sync.book.last_update_id,
@@ -108,27 +110,25 @@ def job_report(job: Job) -> dict[str, Any]:
     return head | (job.metrics or {})
 
 
-def book_report(symbol: str, feed: BookFeed | None, levels: int) -> dict[str, Any]:
+def book_report(
+    symbol: str, feed: BookFeed | None, stream: StreamState, levels: int
+) -> dict[str, Any]:
     """Return symbol, state, last_update_id, bids and asks; levels only of a synchronised book."""
-    if feed is None or feed.sync.state.value != "synchronised":
-        return {
-            "symbol": symbol,
-            "state": feed.sync.state.value if feed is not None else "unsynchronised",
-            "reason": feed.sync.reason if feed is not None else "no stream",
-            "last_update_id": 0,
-            "bids": [],
-            "asks": [],
-        }
+    head = {"symbol": symbol, **_standing(feed, stream)}
+    if feed is None or head["state"] != "synchronised":
+        return head | {"last_update_id": 0, "bids": [], "asks": []}
     book = feed.sync.book
-    return {
-        "symbol": symbol,
-        "state": feed.sync.state.value,
-        "reason": "",
+    return head | {
         "age_ms": feed.sync.age_ms(wall_ms()),
         "last_update_id": book.last_update_id,
         "bids": [list(level) for level in book.bids(levels)],
         "asks": [list(level) for level in book.asks(levels)],
     }
+
+
+def _standing(feed: BookFeed | None, stream: StreamState) -> dict[str, str]:
+    state, reason = book_standing(feed, stream)
+    return {"state": state, "reason": reason}
 
 
 def forecast_section(engine: Engine, symbol: str, interval: str) -> contract.ForecastSection:
@@ -138,19 +138,15 @@ def forecast_section(engine: Engine, symbol: str, interval: str) -> contract.For
     recent = forecast.predictions(symbol, interval, RECENT_PREDICTIONS)
     job = forecast.job()
     record = forecast.record(symbol, interval)
-    rows = tuple(_as(contract.PredictionRow, row) for row in recent)
+    rows = tuple(recent)
     return contract.ForecastSection(
         symbol=symbol,
         interval=interval,
         lookahead=engine.settings.forecast.lookahead,
-        model=_as(contract.ModelInfo, model) if model is not None else None,
+        model=model,
         latest=rows[-1] if rows and model is not None else None,
         recent=rows,
-        record=_as(contract.TrackRecord, record) if record is not None else None,
-        job=_as(contract.JobInfo, job) if job is not None else None,
+        record=record,
+        job=job,
         note=forecast.note(symbol, interval),
     )
-
-
-def _as(kind: type[T], value: object) -> T:
-    return msgspec.convert(value, kind, from_attributes=True)

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from engine.binance.book_feed import BookFeed
+    from engine.binance.stream_types import StreamState
     from engine.capture.board import Board, SymbolBoard
     from engine.market.book import Level
+    from engine.market.candle import Candle
     from engine.service.contract import View
 
 DEFAULT_DECIMALS = 2
 NO_FEED_REASON = "waiting for its stream"
+NOT_LIVE_REASON = "the stream is {connection}, this is the last known book: {note}"
 NO_CANDLE = "no candle yet: the first whole one is still to come"
 
 
@@ -77,13 +80,31 @@ def ticker_row(board: Board, symbol: str) -> TickerRow:
     )
 
 
-def book_section(board: Board, feed: BookFeed | None, view: View, wall_ms: int) -> BookSection:
+def book_standing(feed: BookFeed | None, stream: StreamState) -> tuple[str, str]:
+    """State of a book and the reason for any but synchronised.
+
+    A book whose stream does not flow is not synchronised, however complete it was; one whose source
+    has ended stays what it is, since nothing changes there any more.
+    """
+    if feed is None:
+        return "unsynchronised", NO_FEED_REASON
+    state = feed.sync.state.value
+    if state != "synchronised" or stream.connection in ("live", "ended"):
+        return state, feed.sync.reason
+    reason = NOT_LIVE_REASON.format(connection=stream.connection, note=stream.note)
+    return "unsynchronised", reason.rstrip(": ")
+
+
+def book_section(
+    board: Board, feed: BookFeed | None, stream: StreamState, view: View, wall_ms: int
+) -> BookSection:
     """The focused book, best levels first, grouped by the view's step."""
     facts = board.symbol(view.focused)
+    state, reason = book_standing(feed, stream)
     empty = BookSection(
         symbol=view.focused,
-        state="unsynchronised",
-        reason=NO_FEED_REASON,
+        state=state,
+        reason=reason,
         age_ms=None,
         last_update_id=0,
         tick=float(facts.info.tick_size) if facts.info else 0.0,
@@ -97,8 +118,6 @@ def book_section(board: Board, feed: BookFeed | None, view: View, wall_ms: int) 
     wanted = None if step else levels
     return msgspec.structs.replace(
         empty,
-        state=feed.sync.state.value,
-        reason=feed.sync.reason,
         age_ms=feed.sync.age_ms(wall_ms),
         last_update_id=book.last_update_id,
         bids=tuple(grouped(book.bids(wanted), step, levels, down=True)),
@@ -132,8 +151,13 @@ def chart_section(board: Board, view: View, since: int, *, whole: bool) -> Chart
         )
     if not whole and series.revision <= since:
         return None
-    reset = whole or series.reset_revision > since or view.chart_end_ms is not None
-    candles = series.window(view.bars, view.chart_end_ms) if reset else series.changed_since(since)
+    window = series.window(view.bars, view.chart_end_ms)
+    reset = whole or series.reset_revision > since
+    candles = window if reset else _in_sight(series.changed_since(since), view)
+    if len(candles) > view.bars:
+        candles, reset = window, True
+    if not (reset or candles or series.note_revision > since):
+        return None
     return ChartSection(
         symbol=view.focused,
         interval=view.interval,
@@ -141,8 +165,13 @@ def chart_section(board: Board, view: View, since: int, *, whole: bool) -> Chart
         reset=reset,
         candles=tuple(candles),
         note=series.note or ("" if series.candles else NO_CANDLE),
-        is_oldest=series.is_oldest and bool(candles) and candles[0] is series.candles[0],
+        is_oldest=series.is_oldest and bool(window) and window[0] is series.candles[0],
     )
+
+
+def _in_sight(candles: list[Candle], view: View) -> list[Candle]:
+    end_ms = view.chart_end_ms
+    return [candle for candle in candles if end_ms is None or candle.open_time_ms <= end_ms]
 
 
 def trades_section(board: Board, view: View, since: int, *, whole: bool) -> TradesSection | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from engine.capture.board import Board
+from engine.market.candle import Candle
 from engine.market.trade import Trade
 from engine.service.contract import View
-from engine.service.sections import grouped, trades_section
+from engine.service.sections import chart_section, grouped, trades_section
 
 
 def trade(number: int, second: int, *, is_sell: bool, quantity: float = 1.0) -> Trade:
@@ -42,6 +43,19 @@ def test_a_viewer_gets_each_trade_once() -> None:
     assert [t.trade_id for t in first.trades] == [1]
     assert [t.trade_id for t in second.trades] == [2]
     assert trades_section(board, view, board.revision, whole=False) is None
+
+
+def test_a_candle_that_comes_late_into_the_middle_replaces_the_viewer_s_chart() -> None:
+    board = Board()
+    board.series_of("BTCUSDT", "1m")
+    for minute in (0, 2, 3):
+        board.set_candle("BTCUSDT", "1m", Candle(minute * 60_000, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
+    since = board.revision
+    board.set_candle("BTCUSDT", "1m", Candle(60_000, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
+    section = chart_section(board, View(focused="BTCUSDT"), since, whole=False)
+    assert section is not None
+    assert section.reset
+    assert [candle.open_time_ms // 60_000 for candle in section.candles] == [0, 1, 2, 3]
 
 
 def test_grouping_rounds_bids_down_and_asks_up() -> None:
