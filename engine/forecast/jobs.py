@@ -15,7 +15,8 @@ import numpy as np
 from engine.forecast.dataset import save_columns
 from engine.forecast.protocol import JobConfig, Progress, TrainJob
 from engine.forecast.supervisor import TRAINER, JobCancelled, JobFailed, Limits, run_trainer
-from engine.forecast.values import RECIPES, ForecastError, JobInfo
+from engine.forecast.values import RECIPES, ForecastError
+from engine.market.forecast import JobInfo
 from engine.market.interval import parse_interval
 from engine.store import StoreError, open_reader
 

@@ -13,7 +13,8 @@ from engine.forecast.metrics import (
     live_interval,
     needed_outcomes,
 )
-from engine.forecast.values import ForecastError, PredictionRow, TrackRecord
+from engine.forecast.values import ForecastError
+from engine.market.forecast import PredictionRow, TrackRecord
 from engine.market.interval import DAY_MS
 from engine.store.symbols import symbol_id
 

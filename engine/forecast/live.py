@@ -9,7 +9,7 @@ from engine.forecast.jobs import Job, JobQueue
 from engine.forecast.live_predictions import LivePredictions
 from engine.forecast.registry import Registry, RegistryError
 from engine.forecast.supervisor import TRAINER
-from engine.forecast.values import HONEST, JobInfo, ModelInfo, PredictionRow, TrackRecord
+from engine.forecast.values import HONEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.forecast.model import LoadedModel
     from engine.forecast.supervisor import Limits
     from engine.forecast.values import ForecastConfig, JsonObject
+    from engine.market.forecast import JobInfo, ModelInfo, PredictionRow, TrackRecord
     from engine.store import Store
 
 Key = tuple[str, str]

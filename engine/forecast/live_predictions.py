@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.forecast.features import Columns
     from engine.forecast.model import LoadedModel
     from engine.forecast.registry import Registry
-    from engine.forecast.values import PredictionRow, TrackRecord
+    from engine.market.forecast import PredictionRow, TrackRecord
     from engine.store import Store
 
     Key = tuple[str, str]

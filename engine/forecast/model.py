@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.forecast.values import ModelInfo
 from engine.forecast.windows import window_view
+from engine.market.forecast import ModelInfo
 
 if TYPE_CHECKING:
     from pathlib import Path

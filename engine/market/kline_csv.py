@@ -151,10 +151,12 @@ def _first_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 def _decoded(stream: IO[bytes] | gzip.GzipFile) -> Iterator[str]:
     text = io.TextIOWrapper(cast("IO[bytes]", stream), encoding="utf-8-sig", errors="replace")
     try:
-        yield from text
+        # `yield from` would close the wrapper, and with it the caller's file, on an early end.
+        for line in text:  # noqa: UP028
+            yield line
     finally:
-        if not stream.closed:
-            text.detach()  # else the wrapper would close the caller's file
+        if not text.closed:
+            text.detach()
 
 
 def read_rows(lines: Iterable[str]) -> Iterator[Candle | BadRow]:

@@ -15,13 +15,8 @@ if TYPE_CHECKING:
 
     from rich.style import Style
 
-    from engine.service.contract import (
-        ForecastSection,
-        JobInfo,
-        ModelInfo,
-        PredictionRow,
-        TrackRecord,
-    )
+    from engine.market.forecast import JobInfo, ModelInfo, PredictionRow, TrackRecord
+    from engine.service.contract import ForecastSection
     from tui.cells import Cell, Line
     from tui.model import DeskModel
 
