@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+EXIT_FAILURE = 1
 EXIT_USER_ERROR = 2
 
 
@@ -26,12 +27,13 @@ def run(settings: Settings, *, owned: bool) -> int:
         owned: True when a terminal started it: it then stops after its last viewer's goodbye.
 
     Returns:
-        The exit status: 0 after an orderly stop, 2 after a sentence on standard error.
+        The exit status: 0 after an orderly stop; after a sentence on standard error 1 for a
+        damaged database, else 2.
     """
     from engine.service.exchange_process import ExchangeFailed
     from engine.service.places import UnsafeDirectory
     from engine.service.server import SocketTaken
-    from engine.store import DirectoryLock, Store, StoreError
+    from engine.store import CorruptDatabase, DirectoryLock, Store, StoreError
 
     try:
         lock = DirectoryLock.acquire(settings.directory)
@@ -45,16 +47,22 @@ def run(settings: Settings, *, owned: bool) -> int:
             asyncio.run(_serve(settings, store, owned=owned))
         finally:
             store.close()
-    except (StoreError, ExchangeFailed, SocketTaken, UnsafeDirectory) as error:
+    except CorruptDatabase as error:
+        return _refuse(error, EXIT_FAILURE)
+    except (StoreError, ExchangeFailed, SocketTaken, UnsafeDirectory, _Refused) as error:
         return _refuse(error)
     finally:
         lock.release()
     return 0
 
 
-def _refuse(error: Exception) -> int:
+class _Refused(Exception):
+    """The settings ask for what can not be; the text is a sentence for users."""
+
+
+def _refuse(error: Exception, status: int = EXIT_USER_ERROR) -> int:
     print(error, file=sys.stderr, flush=True)  # noqa: T201
-    return EXIT_USER_ERROR
+    return status
 
 
 async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
@@ -63,7 +71,8 @@ async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
     from engine.runtime import Engine
     from engine.service.desk import Desk
     from engine.service.exchange_process import ExchangeProcess, exchange_arguments
-    from engine.service.places import pointer_path, socket_path
+    from engine.service.log_files import keep_small
+    from engine.service.places import LOG_NAME, pointer_path, socket_path
     from engine.service.server import ViewerServer
 
     stop = asyncio.Event()
@@ -78,6 +87,13 @@ async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
         if engine is not None:
             engine.source_ended(reason)
 
+    log_keeper = asyncio.create_task(keep_small(settings.directory / LOG_NAME))
+    refusals: list[str] = []
+
+    def refused(reason: str) -> None:
+        refusals.append(reason)
+        stop.set()
+
     exchange = ExchangeProcess(source_ended)
     rest_url, stream_url = settings.rest_url, settings.stream_url
     if settings.source != "live":
@@ -88,22 +104,27 @@ async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
         rest_url, stream_url = ready.rest_url, ready.stream_url
         settings = settings.with_symbols(ready.symbols)
     try:
-        engine = Engine(settings, store, rest_url, stream_url)
+        engine = Engine(settings, store, rest_url, stream_url, on_refused=refused)
         server = ViewerServer(
             socket_path(settings.directory),
             Desk(engine, owned=owned, on_stop=stop.set),
             pointer=pointer_path(settings.directory),
         )
         await engine.start()
-        await server.start()
-        log.info("engine %d serves %s", os.getpid(), settings.directory)
+        for reason in ended:
+            engine.source_ended(reason)
         try:
+            await server.start()
+            log.info("engine %d serves %s", os.getpid(), settings.directory)
             await stop.wait()
         finally:
             await server.close()
             await engine.close()
     finally:
+        log_keeper.cancel()
         await exchange.close()
+    for reason in refusals:
+        raise _Refused(reason)
 
 
 def _continuation_ms(settings: Settings, store: Store) -> int | None:

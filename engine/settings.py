@@ -154,6 +154,10 @@ def _flat(
             yield from _flat(value, f"{key}.", keys, file)
         elif name in keys:
             yield name, value
+        elif isinstance(value, dict) and not prefix:
+            close = difflib.get_close_matches(name, tables, n=1)
+            nearest = f"; did you mean [{close[0]}]?" if close else "."
+            raise SettingsError(f"There is no table [{name}] of settings (in {file}){nearest}")
         else:
             nearest = _nearest(name, keys)
             raise SettingsError(f"There is no setting {name} (in {file}){nearest}")
@@ -197,6 +201,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _converted(key: Key, given: _Given) -> Any:
     value = given.value
+    if given.is_text and not value.strip():
+        raise _refused(key, given)
     if key.name == "speed" and value == "max":
         value = math.inf
     elif given.is_text:

@@ -335,7 +335,7 @@ def decode_path(kind: type, value: Any) -> Any:
     """Decode hook of msgspec for paths."""
     if kind is Path and isinstance(value, str | Path):
         return Path(value)
-    raise NotImplementedError(kind)
+    raise TypeError(f"{value!r} is no {kind.__name__}")
 
 
 def _keys_of(struct: type[msgspec.Struct], prefix: str) -> list[Key]:

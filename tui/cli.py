@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from engine.cli import make_group
-from engine.commands.guard import CommandError, run_guarded
+from engine.commands.guard import USAGE, CommandError, run_guarded
 from engine.commands.options import settings_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ def open_terminal(ctx: click.Context) -> int:
             "The dashboard needs a terminal; `klinetop status`, `klinetop candles` and the other "
             "commands work without one (`klinetop --help`)."
         )
+    kind = os.environ.get("TERM", "")
+    if kind in ("dumb", "unknown"):
+        raise CommandError(
+            f"A terminal of the type {kind} can not show the dashboard; set TERM to what it is, "
+            "such as xterm-256color.",
+            status=USAGE,
+        )
     from engine.service.client import EngineMismatch, EngineProblem
     from engine.service.launch import Connector, EngineFailed
 
@@ -50,7 +58,7 @@ def open_terminal(ctx: click.Context) -> int:
         try:
             return await connector()
         except (EngineFailed, EngineMismatch, EngineProblem) as error:
-            if not had_connected:
+            if not had_connected or getattr(error, "usage", False) is True:
                 failure = error
                 app.exit()
             raise

@@ -12,6 +12,7 @@ from engine.commands.asking import ask, no_engine, run_async, running_engine
 from engine.commands.guard import FAILURE, USAGE, CommandError
 from engine.commands.options import KlinetopCommand, settings_of
 from engine.commands.output import emit_json, emit_table, say
+from engine.commands.stored import plain_symbol
 
 if TYPE_CHECKING:
     from engine.settings import Settings
@@ -26,7 +27,11 @@ BOOK_TIMEOUT_S = 10.0
     "--start", metavar="TIME", help="First open time, such as 2024-12-20 or '2 days ago'."
 )
 @click.option("--end", metavar="TIME", help="Open times before this one.")
-@click.option("--limit", type=click.IntRange(1), help="The newest so many of the range.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help="The first so many from --start on; without it the newest.",
+)
 @click.option(
     "--format",
     "form",
@@ -77,7 +82,7 @@ def candles(
 def book(ctx: click.Context, symbol: str, levels: int, as_json: bool) -> int:
     """Print the order book of SYMBOL: the engine's, else a snapshot of the exchange's."""
     settings = settings_of(ctx)
-    report = run_async(_book(settings, symbol.upper(), levels))
+    report = run_async(_book(settings, plain_symbol(symbol), levels))
     if as_json:
         emit_json(report)
     else:
@@ -111,7 +116,7 @@ def backfill(
     assert end_ms is not None
     if end_ms <= start_ms:
         raise CommandError("--end must lie after --start.", status=USAGE)
-    market = symbol.upper()
+    market = plain_symbol(symbol)
     rows = run_async(_backfill(settings, market, name, start_ms, end_ms))
     if as_json:
         emit_json({"symbol": market, "interval": name, "rows": rows})
@@ -125,24 +130,23 @@ def backfill(
 @click.option("--interval", required=True, help="The interval of its candles.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 @click.pass_context
-def import_file(ctx: click.Context, file: Path, symbol: str, interval: str, as_json: bool) -> None:
-    """Import a kline CSV FILE (plain, gz or zip) into the store."""
+def import_file(ctx: click.Context, file: Path, symbol: str, interval: str, as_json: bool) -> int:
+    """Import a kline CSV FILE (plain, gz or zip) into the store.
+
+    Rows that hold no candle go to quarantine with their line number, and the rest is stored.
+    """
     from engine.market.interval import parse_interval
 
     settings = settings_of(ctx)
     name = parse_interval(interval).name
     if not file.is_file():
         raise CommandError(f"There is no file {file} to import.", status=USAGE)
-    market = _plain_symbol(symbol)
+    market = plain_symbol(symbol)
     counts = run_async(_import(settings, file.resolve(), market, name))
     if as_json:
         emit_json({"file": str(file), "symbol": market, "interval": name, **counts})
-        return
-    say(
-        f"{file.name}: {counts['rows']:,} rows read, {counts['inserted']:,} candles stored, "
-        f"{counts['changed']:,} changed, {counts['unchanged']:,} known already, "
-        f"{counts['quarantined']:,} quarantined."
-    )
+    _say_counts(file.name, counts)
+    return FAILURE if counts["rows"] and counts["rows"] == counts["quarantined"] else 0
 
 
 # --- the work -------------------------------------------------------------------------------------
@@ -182,6 +186,13 @@ async def _import(settings: Settings, file: Path, symbol: str, interval: str) ->
 
     client = await running_engine(settings)
     if client is not None:
+        if client.welcome.source != settings.source:
+            await client.close()
+            raise CommandError(
+                f"The engine that runs on {settings.directory} shows a {client.welcome.source}, "
+                "and real candles do not go into it; import into another --data-dir.",
+                status=USAGE,
+            )
         return (await ask(client, Import(str(file), symbol, interval))).data
     return _import_alone(settings, file, symbol, interval)
 
@@ -194,12 +205,17 @@ def _import_alone(settings: Settings, file: Path, symbol: str, interval: str) ->
         return import_kline_file(store, file, symbol, interval)._asdict()
 
 
-def _plain_symbol(text: str) -> str:
-    from engine.settings import is_symbol
-
-    if not is_symbol(text):
-        raise CommandError(f"{text!r} is no symbol; write it like BTCUSDT.", status=USAGE)
-    return text.upper()
+def _say_counts(name: str, counts: dict[str, Any]) -> None:
+    say(
+        f"{name}: {counts['rows']:,} rows read, {counts['inserted']:,} candles stored, "
+        f"{counts['changed']:,} changed, {counts['unchanged']:,} known already, "
+        f"{counts['quarantined']:,} quarantined."
+    )
+    for fault in counts["faults"]:
+        say(f"  {fault}")
+    untold = counts["quarantined"] - len(counts["faults"])
+    if untold > 0:
+        say(f"  and {untold:,} more; the table quarantine of the database holds all of them.")
 
 
 def _show_book(report: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import click
 from engine.commands.guard import FAILURE
 from engine.commands.options import KlinetopCommand, settings_of
 from engine.commands.output import emit_json, emit_table, say
+from engine.commands.stored import plain_symbol
 
 RECIPES = ("honest", "tutorial")
 _DONE = "done"
@@ -76,7 +77,7 @@ def train(ctx: click.Context, symbol: str, interval: str, recipe: str, as_json: 
 
     settings = settings_of(ctx)
     name = parse_interval(interval).name
-    report = asyncio.run(train_anywhere(settings, symbol.upper(), name, recipe))
+    report = asyncio.run(train_anywhere(settings, plain_symbol(symbol), name, recipe))
     if as_json:
         emit_json(report)
     else:

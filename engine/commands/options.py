@@ -84,7 +84,7 @@ def settings_of(ctx: click.Context, **forced: Any) -> Settings:
     """
     overrides = {**given_options(ctx), **forced}
     file = overrides.pop(_SETTINGS_FILE, None)
-    return load_settings(Path(file) if file else None, os.environ, overrides)
+    return load_settings(None if file is None else Path(file), os.environ, overrides)
 
 
 def given_options(ctx: click.Context) -> dict[str, Any]:
@@ -139,5 +139,5 @@ def _settings_options() -> list[click.Option]:
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-    if value and parameter.name:
+    if value not in (None, False, ()) and parameter.name:
         ctx.meta.setdefault(_OVERRIDES, {})[parameter.name] = value

@@ -46,6 +46,19 @@ def stored_report(settings: Settings) -> dict[str, Any]:
     return report
 
 
+def plain_symbol(text: str) -> str:
+    """Return `text` in upper case where it has the form of a symbol.
+
+    Raises:
+        CommandError: when it has not.
+    """
+    from engine.settings import is_symbol
+
+    if not is_symbol(text):
+        raise CommandError(f"{text!r} is no symbol; write it like BTCUSDT.", status=USAGE)
+    return text.upper()
+
+
 def known_symbol(reader: Reader, name: str) -> str:
     """Return `name` in upper case where the store holds candles of it.
 
@@ -104,6 +117,6 @@ def _store_figures(reader: Reader) -> dict[str, Any]:
 
 def _some(names: list[str]) -> str:
     if not names:
-        return "no market at all yet"
+        return "no market at all yet (`klinetop` captures some, `klinetop import` reads a file)"
     shown = ", ".join(names[:8])
     return f"{shown}, …" if len(names) > len(names[:8]) else shown

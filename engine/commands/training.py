@@ -10,7 +10,9 @@ import msgspec
 
 from engine.binance.rest import RestError, UnknownSymbol
 from engine.commands.fetching import exchange, fetch_missing
+from engine.commands.guard import CommandError
 from engine.commands.output import say
+from engine.commands.stored import known_symbol
 from engine.forecast.live import ForecastDesk
 from engine.forecast.values import ForecastConfig
 from engine.service.reports import job_report
@@ -60,7 +62,12 @@ class OwnTraining:
             await asyncio.gather(self._jobs, return_exceptions=True)
 
     async def run(self, symbol: str, interval: str, recipe: str) -> dict[str, Any]:
-        """Train and return the job's report."""
+        """Train and return the job's report.
+
+        Raises:
+            UnknownSymbol, CommandError: when neither exchange nor store knows the market.
+        """
+        await self._check_market(symbol)
         job = self._desk.retrain(symbol, interval, recipe)
         return job_report(await self._desk.wait(job))
 
@@ -72,6 +79,20 @@ class OwnTraining:
     def cancel(self) -> None:
         """Cancel the job."""
         self._desk.cancel()
+
+    async def _check_market(self, symbol: str) -> None:
+        if symbol in self._store.reader.symbols():
+            return
+        if self._settings.source != "live":
+            known_symbol(self._store.reader, symbol)
+            return
+        try:
+            async with exchange(self._settings) as rest:
+                await rest.symbols([symbol])
+        except UnknownSymbol:
+            raise
+        except RestError as error:
+            raise CommandError(f"{error} Nothing of {symbol} is stored to train on.") from None
 
     async def _ensure_history(
         self, symbol: str, interval: str, rows: int, progress: Callable[[str], None]
@@ -86,8 +107,6 @@ class OwnTraining:
         try:
             async with exchange(self._settings) as rest:
                 await fetch_missing(rest, self._store, symbol, interval, start_ms, end_ms, progress)
-        except UnknownSymbol:
-            raise
         except RestError as error:
             say(f"{error} The training goes on with what is stored.")
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from engine.service.log_files import open_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +77,7 @@ class ExchangeProcess:
         Raises:
             ExchangeFailed: with the last sentence that it wrote.
         """
-        with log_file.open("ab") as stderr:
+        with os.fdopen(open_log(log_file), "ab") as stderr:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",

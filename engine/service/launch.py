@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from engine.service.client import EngineClient, EngineGone, EngineProblem, check_source
+from engine.service.log_files import open_log
 from engine.service.places import (
     LOG_NAME,
     UnsafeDirectory,
@@ -47,7 +49,6 @@ __all__ = [
 
 START_TIMEOUT_S = 60.0
 POLL_S = 0.02
-LOG_BYTES_MAX = 2 * 1024 * 1024
 _TAIL_BYTES = 8192
 _USAGE_STATUS = 2
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "engine.daemon", "--owned")
@@ -81,12 +82,21 @@ class EngineProcess:
     def failure(self) -> EngineFailed:
         """Return why the process ended, in the last words of its log."""
         code = self.process.poll()
+        if code is not None and code < 0:
+            names = {number.value: number.name for number in signal.Signals}
+            return EngineFailed(
+                f"The engine was ended by {names.get(-code, -code)}; what it had stored is safe. "
+                "Quit with q and start klinetop again.",
+                usage=False,
+            )
         with self._log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(self._offset, size - _TAIL_BYTES))
+            since = self._offset if self._offset <= size else 0
+            file.seek(max(since, size - _TAIL_BYTES))
             lines = file.read().decode("utf-8", "replace").split("\n")
         said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        sentence = said if code == _USAGE_STATUS else ""
+        is_crash = any(line.startswith("Traceback (") for line in lines)
+        sentence = said if code == _USAGE_STATUS or (code == 1 and not is_crash) else ""
         if not sentence:
             sentence = f"The engine ended with status {code}; {self._log} tells more."
             sentence += f" Its last words: {said}" if said else ""
@@ -107,8 +117,7 @@ def start_engine(settings: Settings, *, command: Sequence[str] = ENGINE_COMMAND)
     log = directory / LOG_NAME
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _rotate(log)
-        output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        output = open_log(log)
     except OSError as error:
         raise SettingsError(
             f"The data directory {directory} can not be written ({error.strerror}); "
@@ -256,11 +265,3 @@ class Connector:
 
     def _another_starts(self, started: EngineProcess) -> bool:
         return engine_pid(self._settings.directory) not in (None, started.process.pid)
-
-
-def _rotate(log: Path) -> None:
-    try:
-        if log.stat().st_size > LOG_BYTES_MAX:
-            log.replace(log.with_name(LOG_NAME + ".1"))
-    except FileNotFoundError:
-        return

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import signal
 import sys
 from pathlib import Path
@@ -141,9 +142,10 @@ async def _run(
         try:
             running = await stack.enter_async_context(context)
         except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
             _refuse(
                 f"The simulated exchange can not listen on {host}:{port} "
-                f"({error.strerror or error}); choose another --port, or 0 for a free one."
+                f"({why}); choose another --port, or 0 for a free one."
             )
         _print(
             {
@@ -190,7 +192,7 @@ def _print(message: dict[str, object]) -> None:
 
 
 def _refuse(sentence: str, status: int = _USAGE) -> NoReturn:
-    click.echo(f"Error: {sentence}", err=True)
+    click.echo(sentence, err=True)
     raise SystemExit(status)
 
 

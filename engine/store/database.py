@@ -168,7 +168,8 @@ def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
 
 def _stamp(connection: sqlite3.Connection, path: Path, source: str, note: str) -> None:
     stored = dict(connection.execute("SELECT key, value FROM meta"))
-    if "source" not in stored:
+    is_other = (stored.get("source"), stored.get("source_note", "")) != (source, note)
+    if "source" not in stored or (is_other and _holds_nothing(connection)):
         stamps = {
             "source": source,
             "source_note": note,
@@ -176,13 +177,23 @@ def _stamp(connection: sqlite3.Connection, path: Path, source: str, note: str) -
             "created_wall_ms": str(time.time_ns() // 1_000_000),
         }
         connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM meta")
         connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", stamps.items())
         connection.execute("COMMIT")
-    elif (stored["source"], stored.get("source_note", "")) != (source, note):
+    elif is_other:
         raise WrongSource(
             f"{path} holds {_describe(stored['source'], stored.get('source_note', ''))}, not "
             f"{_describe(source, note)}; use another --data-dir."
         )
+
+
+def _holds_nothing(connection: sqlite3.Connection) -> bool:
+    """Tell whether there is nothing that another source could mix with."""
+    tables = ("candle", "prediction", "quarantine", "gap")
+    return not any(
+        connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()[0]  # noqa: S608
+        for table in tables
+    )
 
 
 def _describe(source: str, note: str) -> str:

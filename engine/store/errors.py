@@ -27,6 +27,16 @@ class NotWritable(StoreError):
     """The data directory or the database in it can not be written."""
 
 
+class BadFile(StoreError):
+    """A file to import can not be read, holds no klines, or those of another interval.
+
+    Attributes:
+        usage: It is a mistake of the user.
+    """
+
+    usage = True
+
+
 class WriteRefused(StoreError):
     """Rows were not taken because too many wait already, or the store closed before they could."""
 

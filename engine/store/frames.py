@@ -42,7 +42,7 @@ def candles(
             words such as "22 May, 2021". None starts with the oldest.
         end: Open times before this one, in the same forms. None ends with the newest.
         data_dir: The data directory; None takes the default one of live data.
-        limit: Only the newest so many candles of the range.
+        limit: Only so many candles: the first from `start` on, without a `start` the newest.
 
     Raises:
         StoreError: when there is no database, with a sentence that says what to do.

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.market.interval import Interval, parse_interval
+from engine.market.interval import INTERVALS, Interval, parse_interval
 from engine.market.kline_csv import BadRow, UnreadableKlineFile, read_rows, text_lines
 from engine.store.checks import candle_values, grid_fault
-from engine.store.errors import StoreError, WriteRefused
+from engine.store.errors import BadFile, WriteRefused
 from engine.store.values import PutResult, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 BATCH_ROWS = 5_000
 BATCHES_UNDERWAY = 3
 STALL_LIMIT_S = 15.0
+SPACING_ROWS = 1_000
+RAW_LENGTH = 500
+FAULTS_TOLD = 5
+_LEAST_PAIRS = 3
 
 
 class ImportResult(NamedTuple):
@@ -33,6 +38,7 @@ class ImportResult(NamedTuple):
         inserted: Candles that were not stored before; `changed`, `unchanged` and `quarantined`
             as in `PutResult`.
         seconds: Wall time it took.
+        faults: Line and fault of the first rows that were quarantined.
     """
 
     rows: int
@@ -41,6 +47,15 @@ class ImportResult(NamedTuple):
     unchanged: int
     quarantined: int
     seconds: float
+    faults: tuple[str, ...] = ()
+
+
+class _Row(NamedTuple):
+    """One line of a file, and the candle in it or what is wrong with it."""
+
+    line_number: int
+    value: Candle | BadRow
+    raw: str
 
 
 def import_kline_file(store: Store, path: Path, symbol: str, interval: str) -> ImportResult:
@@ -52,19 +67,25 @@ def import_kline_file(store: Store, path: Path, symbol: str, interval: str) -> I
 
     Raises:
         UnknownInterval: for an interval that Binance does not have.
-        StoreError: when the file can not be opened or holds no klines, or when the disk refuses
-            to be written; what was stored until then stays.
+        BadFile: when the file can not be read, holds no klines, or those of another interval;
+            nothing is stored then.
+        StoreError: when the disk refuses to be written; what was stored until then stays.
     """
     grid = parse_interval(interval)
     started = time.perf_counter()
     pipeline = _Pipeline(store, symbol, grid, path.name)
     try:
         with path.open("rb") as file:
-            pipeline.feed(text_lines(file, path.name))
+            rows = _rows(text_lines(file, path.name))
+            first = list(itertools.islice(rows, SPACING_ROWS))
+            if not first and not path.stat().st_size:
+                raise BadFile(f"{path} is empty; fetch it again.")
+            _check_spacing(first, grid, path)
+            pipeline.feed(itertools.chain(first, rows))
     except UnreadableKlineFile as error:
-        raise StoreError(f"{path} can not be imported. {error}") from error
+        raise BadFile(f"{path} can not be imported. {error}") from error
     except OSError as error:
-        raise StoreError(f"{path} can not be read: {error.strerror or error}.") from error
+        raise BadFile(f"{path} can not be read: {error.strerror or error}.") from error
     inserted, changed, unchanged, quarantined = pipeline.finish()
     return ImportResult(
         inserted + changed + unchanged + quarantined,
@@ -73,26 +94,50 @@ def import_kline_file(store: Store, path: Path, symbol: str, interval: str) -> I
         unchanged,
         quarantined,
         time.perf_counter() - started,
+        tuple(pipeline.faults),
     )
 
 
-def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, Candle | BadRow]]:
-    """Yield rows with their line numbers; a file that breaks off ends with a bad row."""
-    at = [0]
+def _rows(lines: Iterable[str]) -> Iterator[_Row]:
+    """Yield rows with their lines; a file that breaks off ends with a bad row."""
+    number, text = 0, ""
 
     def counted() -> Iterator[str]:
-        for at[0], line in enumerate(lines, 1):
-            yield line
+        nonlocal number, text
+        for number, text in enumerate(lines, 1):  # noqa: B007  read by the loop below
+            yield text
 
     is_empty = True
     try:
         for row in read_rows(counted()):
             is_empty = False
-            yield at[0], row
+            yield _Row(number, row, text)
     except UnreadableKlineFile as error:
         if is_empty:
             raise
-        yield at[0] + 1, BadRow(at[0] + 1, str(error), "")
+        yield _Row(number + 1, BadRow(number + 1, str(error), ""), "")
+
+
+def _check_spacing(rows: Sequence[_Row], grid: Interval, path: Path) -> None:
+    """Refuse a file whose candles mostly lie apart as those of another interval do.
+
+    Each five-minute-aligned row of a 1m file would pass for a 5m candle, with a false close.
+    """
+    times = [row.value.open_time_ms for row in rows if not isinstance(row.value, BadRow)]
+    apart = Counter(
+        0 if grid.next(min(pair)) == max(pair) else abs(pair[1] - pair[0])
+        for pair in itertools.pairwise(times)
+        if pair[0] != pair[1]
+    )
+    fitting = apart.pop(0, 0)
+    spacing_ms, count = apart.most_common(1)[0] if apart else (0, 0)
+    if count < _LEAST_PAIRS or count <= fitting:
+        return
+    name = next((name for name, other in INTERVALS.items() if other.length_ms == spacing_ms), "")
+    lie = f"{name} apart; say --interval {name}" if name else f"{spacing_ms / 1000:,g} s apart"
+    raise BadFile(
+        f"{path} holds no {grid.name} candles: most of them lie {lie}. Nothing was stored."
+    )
 
 
 class _Pipeline:
@@ -105,17 +150,18 @@ class _Pipeline:
         self._origin = f"import {name}"
         self._underway: deque[Future[PutResult]] = deque()
         self._total = (0, 0, 0, 0)
+        self.faults: list[str] = []
 
-    def feed(self, lines: Iterable[str]) -> None:
-        """Read and check all rows and hand them on in batches."""
+    def feed(self, rows: Iterable[_Row]) -> None:
+        """Check all rows and hand them on in batches."""
         good: list[tuple[Any, ...]] = []
         bad: list[tuple[str, str, str]] = []
         over_ms = self._interval.floor(time.time_ns() // 1_000_000)
-        for line_number, row in _numbered(lines):
+        for line_number, row, text in rows:
             if isinstance(row, BadRow):
-                bad.append((self._origin, f"line {line_number}: {row.reason}", row.raw))
+                bad.append(self._bad(line_number, row.reason, row.raw))
             elif fault := self._fault(row.open_time_ms, over_ms):
-                bad.append((self._origin, f"line {line_number}: {fault}", repr(row)))
+                bad.append(self._bad(line_number, fault, text.rstrip("\r\n")[:RAW_LENGTH]))
             else:
                 good.append(candle_values(row))
             if len(good) + len(bad) >= BATCH_ROWS:
@@ -129,6 +175,12 @@ class _Pipeline:
         while self._underway:
             self._wait()
         return self._total
+
+    def _bad(self, line_number: int, fault: str, raw: str) -> tuple[str, str, str]:
+        reason = f"line {line_number}: {fault}"
+        if len(self.faults) < FAULTS_TOLD:
+            self.faults.append(reason)
+        return self._origin, reason, raw
 
     def _fault(self, open_time_ms: int, over_ms: int) -> str | None:
         fault = grid_fault(open_time_ms, self._interval)

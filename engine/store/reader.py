@@ -49,7 +49,11 @@ class Reader:
         end_ms: int | None = None,
         limit: int | None = None,
     ) -> list[Candle]:
-        """Return stored candles, ascending; with `limit` the newest so many of the range."""
+        """Return stored candles, ascending.
+
+        With `limit` the first so many from `start_ms` on, and without a `start_ms` the newest of
+        the range: the rule of Binance's `GET /api/v3/klines`.
+        """
         return [
             Candle(*row) for row in self._candle_rows(symbol, interval, start_ms, end_ms, limit)
         ]
@@ -241,6 +245,8 @@ class Reader:
         if limit is None:
             return self._rows(f"{sql} ORDER BY open_time_ms", parameters)
         parameters.append(max(limit, 0))
+        if start_ms is not None:
+            return self._rows(f"{sql} ORDER BY open_time_ms LIMIT ?", parameters)
         rows = self._rows(f"{sql} ORDER BY open_time_ms DESC LIMIT ?", parameters)
         rows.reverse()
         return rows

@@ -28,8 +28,9 @@ def candle_series(
     end_ms: int | None = None,
     limit: int | None = None,
 ) -> list[Candle]:
-    """Return candles with open times in [start_ms, end_ms), ascending; with `limit` the newest.
+    """Return candles with open times in [start_ms, end_ms), ascending.
 
+    With `limit` the first so many from `start_ms` on, and without a `start_ms` the newest.
     What is stored of this interval (the exchange's own candles) wins. What is missing between is
     made of stored 1m candles, complete buckets only. Where both are at hand and differ, the log
     says so once for each call.
@@ -50,7 +51,9 @@ def candle_series(
     merged = {candle.open_time_ms: candle for candle in made}
     merged.update((candle.open_time_ms, candle) for candle in own)
     ordered = [merged[time_ms] for time_ms in sorted(merged)]
-    return ordered if limit is None else ordered[len(ordered) - min(limit, len(ordered)) :]
+    if limit is None or limit >= len(ordered):
+        return ordered
+    return ordered[:limit] if start_ms is not None else ordered[len(ordered) - limit :]
 
 
 def _is_whole(
@@ -65,13 +68,15 @@ def _is_whole(
     """Tell whether stored minutes can add nothing to the stored candles of this interval."""
     if not own:
         return False
-    first, last = own[0].open_time_ms, own[-1].open_time_ms
-    if limit is None or len(own) < limit:
-        if start_ms is None:
-            return False
-        first = start_ms
+    last = own[-1].open_time_ms
+    is_full = limit is not None and len(own) >= limit
+    if start_ms is None and not is_full:
+        return False
+    first = own[0].open_time_ms if start_ms is None else start_ms
     if missing_ranges([candle.open_time_ms for candle in own], grid.name, first, last + 1):
         return False
+    if start_ms is not None and is_full:
+        return True
     after = grid.next(last)
     if end_ms is not None and after >= end_ms:
         return True
@@ -87,17 +92,21 @@ def _made(
     end_ms: int | None,
     limit: int | None,
 ) -> list[Candle]:
-    """Make the buckets whose open times lie in the range, the newest `limit` of them."""
+    """Make the buckets whose open times lie in the range, with `limit` at least so many."""
     if start_ms is not None and grid.floor(start_ms) < start_ms:
         start_ms = grid.next(grid.floor(start_ms))
     if end_ms is not None and grid.floor(end_ms) < end_ms:
         end_ms = grid.next(grid.floor(end_ms))  # the last bucket opens before and ends after it
-    minutes = None
-    if limit is not None:
-        longest_ms = 31 * DAY_MS if grid.name == "1M" else grid.length_ms
-        minutes = min((limit + 1) * longest_ms // MINUTE.length_ms, MOST_MINUTES)
-    parts = reader.candles(symbol, MINUTE.name, start_ms=start_ms, end_ms=end_ms, limit=minutes)
-    return resample(parts, grid)
+    if limit is None:
+        return resample(reader.candles(symbol, MINUTE.name, start_ms=start_ms, end_ms=end_ms), grid)
+    longest_ms = 31 * DAY_MS if grid.name == "1M" else grid.length_ms
+    minutes = min((limit + 1) * longest_ms // MINUTE.length_ms, MOST_MINUTES)
+    while True:
+        parts = reader.candles(symbol, MINUTE.name, start_ms=start_ms, end_ms=end_ms, limit=minutes)
+        made = resample(parts, grid)
+        if len(made) >= limit or len(parts) < minutes or minutes == MOST_MINUTES:
+            return made
+        minutes = min(2 * minutes, MOST_MINUTES)
 
 
 def _log_differences(symbol: str, interval: str, own: list[Candle], made: list[Candle]) -> None:

@@ -82,6 +82,11 @@ def test_version(klinetop: Any) -> None:
             ("--end must lie after --start",),
         ),
         (("train", "BTCUSDT", "7m"), ("no interval '7m'",)),
+        (("train", "BTC USDT", "1m"), ("'BTC USDT' is no symbol",)),
+        (("book", "BTC USDT"), ("'BTC USDT' is no symbol",)),
+        (("backfill", "B!", "--start", "2024-01-02"), ("'B!' is no symbol",)),
+        (("--symbols", "", "status"), ("--symbols is ''",)),
+        (("--settings", "", "status"), ("settings file",)),
         (("train", "BTCUSDT", "1m", "--recipe", "magic"), ("magic", "tutorial")),
         (("simulate", "--port", "99999"), ("--port",)),
     ],
@@ -224,6 +229,35 @@ def test_import_what_was_exported(klinetop: Any, stored: Path, tmp_path: Path) -
     assert stored.is_dir()
 
 
+def test_import_tells_what_is_wrong_with_the_rows(klinetop: Any, tmp_path: Path) -> None:
+    file = tmp_path / "k.csv"
+    good = [f"{1_734_652_800_000 + at * 60_000},1,2,0.5,1.5,10,0,15,3,5,7,0" for at in range(9)]
+    file.write_text("\n".join([HEADER, *good[:5], "1734", *(["x,y"] * 6), *good[5:]]))
+    arguments = ("import", str(file), "--symbol", "A1", "--interval", "1m")
+    found = klinetop(*arguments)
+    assert (found.status, found.out) == (0, "")
+    assert "9 candles stored" in found.err
+    assert "  line 7: it has 1 columns where 12 are expected\n" in found.err
+    assert "and 2 more" in found.err
+    assert json.loads(klinetop(*arguments, "--json").out)["faults"][0].startswith("line 7: ")
+    file.write_text(f"{HEADER}\n1,2\n3,4")
+    assert klinetop(*arguments).status == 1
+    file.write_text("")
+    found = klinetop(*arguments)
+    assert found.status == 2
+    assert "is empty" in found.err
+
+
+def test_candles_of_another_interval_are_not_imported(klinetop: Any, stored: Path) -> None:
+    file = stored / "k.csv"
+    file.write_text(klinetop("candles", "BTCUSDT", "1m").out)
+    for interval in ("5m", "1s"):
+        found = klinetop("import", str(file), "--symbol", "A1", "--interval", interval)
+        assert found.status == 2
+        assert "say --interval 1m" in found.err
+    assert json.loads(klinetop("status", "--json").out)["store"]["symbols"] == ["BTCUSDT"]
+
+
 def test_a_demo_is_not_imported_into_live_data(klinetop: Any, stored: Path, tmp_path: Path) -> None:
     file = tmp_path / "k.csv"
     file.write_text(HEADER + "\n")
@@ -352,12 +386,17 @@ def test_backfill_and_import_go_through_the_engine(
     assert json.loads(found.out)["rows"] == 7
     assert scripted.requests[-1].start_ms == 1_734_652_800_000
     counts = {"rows": 2, "inserted": 1, "changed": 0, "unchanged": 1, "quarantined": 0}
-    scripted.answers[contract.Import] = contract.Done(data=counts)
+    scripted.answers[contract.Import] = contract.Done(data={**counts, "faults": []})
     (tmp_path / "k.csv").write_text(HEADER)
     monkeypatch.chdir(tmp_path)
     found = klinetop("import", "k.csv", "--symbol", "A1", "--interval", "1m")
     assert "2 rows read, 1 candles stored" in found.err
     assert scripted.requests[-1].path == str((tmp_path / "k.csv").resolve())
+    scripted.source = "demo"
+    found = klinetop("import", "k.csv", "--symbol", "A1", "--interval", "1m")
+    assert found.status == 2
+    assert "shows a demo" in found.err
+    assert klinetop("--demo", "import", "k.csv", "--symbol", "A1", "--interval", "1m").status == 0
 
 
 def test_train_through_the_engine(klinetop: Any, scripted: Any) -> None:

@@ -141,10 +141,10 @@ def _candles(directory: Path) -> dict[str, Any] | None:
 class Terminal:
     """klinetop in a pseudo-terminal of 150 by 40 cells."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, kind: str = "xterm-256color") -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
-        environ = {**os.environ, "TERM": "xterm-256color", "KLINETOP_AUTO_TRAIN": "false"}
+        environ = {**os.environ, "TERM": kind, "KLINETOP_AUTO_TRAIN": "false"}
         self.process = subprocess.Popen(
             command(*arguments),
             stdin=slave,
@@ -190,6 +190,40 @@ def test_a_demo_on_live_data_is_refused_in_a_sentence(stored: Path) -> None:
     assert "holds live data, not a demo" in said.splitlines()[-1]
     assert "Traceback" not in said
     assert engine_pid(stored) is None
+
+
+def test_a_terminal_that_can_not_draw_is_a_sentence(directory: Path) -> None:
+    with Terminal("--demo", "--data-dir", str(directory), kind="dumb") as terminal:
+        status, said = terminal.end()
+    assert status == 2
+    assert "set TERM" in said
+    assert not directory.exists()
+
+
+def test_a_watchlist_of_unknown_markets_ends_engine_and_terminal(
+    directory: Path, exchange: dict[str, Any]
+) -> None:
+    where = ("--rest-url", exchange["rest_url"], "--stream-url", exchange["stream_url"])
+    where = (*where, "--symbols", "FOOUSDT,BARUSDT", "--data-dir", str(directory))
+    served = subprocess.run(
+        command("serve", *where), capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
+    )
+    with Terminal(*where) as terminal:
+        status, said = terminal.end()
+    for code, text in ((served.returncode, served.stderr), (status, said)):
+        assert code == 2
+        assert "'FOOUSDT', 'BARUSDT'" in text.splitlines()[-1]
+        assert "--symbols" in text.splitlines()[-1]
+        assert "Traceback" not in text
+    assert engine_pid(directory) is None
+
+
+def test_training_alone_on_an_unknown_market_is_a_mistake(
+    klinetop: Any, exchange: dict[str, Any]
+) -> None:
+    found = klinetop("train", "FOOUSDT", "1m", "--rest-url", exchange["rest_url"])
+    assert (found.status, found.out) == (2, "")
+    assert "FOOUSDT" in found.err
 
 
 def test_q_ends_the_engine_that_the_terminal_started(directory: Path) -> None:

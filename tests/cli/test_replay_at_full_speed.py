@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BEGIN_MS = 1_723_161_540_000  # a full minute
 LAST_UPDATE = 60
 LIMIT_S = 30.0
+START = (sys.executable, "-m", "tui.cli", "serve", "--speed", "max")
 
 
 def recording() -> Iterator[str]:
@@ -49,8 +50,7 @@ def served(directory: Path, tmp_path: Path) -> Iterator[Path]:
     file = tmp_path / "session.txt"
     file.write_text("".join(recording()))
     process = subprocess.Popen(
-        [sys.executable, "-m", "tui.cli", "serve", "--replay", str(file), "--speed", "max"]
-        + ["--data-dir", str(directory)],
+        [*START, "--data-dir", str(directory), "--replay", str(file)],
         stderr=subprocess.DEVNULL,
     )
     yield directory

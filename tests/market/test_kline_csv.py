@@ -203,3 +203,14 @@ def test_a_real_file_is_written_as_it_was_read(interval: str) -> None:
     for line, row in zip(lines[1:], read, strict=True):
         assert isinstance(row, Candle)
         assert ",".join(format_row(row, INTERVALS[interval])) == line
+
+
+@pytest.mark.parametrize("kind", ["plain", "gz", "zip"])
+def test_lines_may_be_left_before_their_end(kind: str) -> None:
+    file = io.BytesIO(packed(kind, "".join(f"{at},x\n" for at in range(5_000))))
+    lines = text_lines(file, "any.name")
+    assert next(lines) == "0,x\n"
+    lines.close()
+    assert not file.closed
+    file.seek(0)
+    assert len(list(text_lines(file, "any.name"))) == 5_000

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from engine.service import contract, launch, places
+from engine.service import contract, launch, log_files, places
 from engine.service.client import EngineGone
 from engine.service.launch import Connector, EngineFailed
 from engine.settings import Settings, SettingsError
@@ -161,14 +162,14 @@ async def test_a_killed_engine_leaves_a_socket_that_the_next_one_replaces(
     await client.close()
     assert connector.process is not None
     connector.process.wait(timeout=10)
-    with pytest.raises(EngineGone, match="status -9"):
+    with pytest.raises(EngineGone, match="ended by SIGKILL"):
         await connector()
     fresh = await launch.attach_or_start(settings, command=engine)
     assert fresh.welcome.pid != client.welcome.pid
     await fresh.close()
 
 
-@pytest.mark.parametrize(("status", "usage"), [(2, True), (1, False)])
+@pytest.mark.parametrize(("status", "usage"), [(2, True), (3, False)])
 async def test_the_last_sentence_of_a_failed_start_reaches_the_user(
     short_directory: Path, settings: Settings, status: int, usage: bool
 ) -> None:
@@ -197,7 +198,7 @@ async def test_words_of_an_earlier_run_are_not_quoted(
 
 
 def test_a_long_log_is_rotated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "LOG_BYTES_MAX", 10)
+    monkeypatch.setattr(log_files, "LOG_BYTES_MAX", 10)
     settings.directory.mkdir()
     log = settings.directory / "engine.log"
     log.write_text("x" * 11)
@@ -205,6 +206,50 @@ def test_a_long_log_is_rotated(settings: Settings, monkeypatch: pytest.MonkeyPat
     assert started.process.wait(timeout=10) == 0
     assert log.read_text() == "hi\n"
     assert (settings.directory / "engine.log.1").read_text() == "x" * 11
+
+
+def test_a_log_that_grows_is_begun_anew_under_way(short_directory: Path) -> None:
+    log = short_directory / "engine.log"
+    program = """
+import asyncio, os, sys
+from pathlib import Path
+from engine.service import log_files
+
+log_files.LOG_BYTES_MAX = 10
+
+async def main():
+    keeper = asyncio.create_task(log_files.keep_small(Path(sys.argv[1]), 0.01))
+    print("x" * 11, flush=True)
+    while not Path(sys.argv[1] + ".1").exists():
+        await asyncio.sleep(0.01)
+    print("out", flush=True)
+    print("err", file=sys.stderr, flush=True)
+    keeper.cancel()
+
+asyncio.run(main())
+"""
+    with log.open("ab") as out:
+        subprocess.run(
+            [sys.executable, "-c", program, str(log)],
+            stdout=out,
+            stderr=out,
+            timeout=20,
+            check=True,
+        )
+    assert (short_directory / "engine.log.1").read_text() == "x" * 11 + "\n"
+    assert log.read_text() == "out\nerr\n"
+
+
+async def test_a_failure_that_is_no_crash_is_told_in_the_engines_own_words(
+    settings: Settings,
+) -> None:
+    for code, said, usage in ((1, "The database is damaged.", False), (2, "No such market.", True)):
+        program = f"import sys; print({said!r}, file=sys.stderr); sys.exit({code})"
+        with pytest.raises(EngineFailed) as failure:
+            await launch.attach_or_start(settings, command=(sys.executable, "-c", program))
+        assert (str(failure.value), failure.value.usage) == (said, usage)
+    with pytest.raises(EngineFailed, match=r"status 1; .*engine\.log tells more"):
+        await launch.attach_or_start(settings, command=(sys.executable, "-c", "1 / 0"))
 
 
 def test_a_data_directory_that_can_not_be_made_is_a_sentence(short_directory: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_port_in_use_is_one_sentence():
         with program("--port", str(port)) as process:
             assert process.wait(20) == 2
             text = process.stderr.read()
-    assert text.startswith(f"Error: The simulated exchange can not listen on 127.0.0.1:{port}")
+    assert text.startswith(f"The simulated exchange can not listen on 127.0.0.1:{port}")
     assert text.count("\n") == 1
 
 

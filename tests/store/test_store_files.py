@@ -18,6 +18,7 @@ from engine.market.interval import UnknownInterval
 from engine.market.kline_csv import COLUMNS
 from engine.store import NoDatabase, Source, Store, StoreError, WriteRefused, import_kline_file
 from engine.store import imports as imports_module
+from engine.store.errors import BadFile
 from engine.store.export import write_csv, write_json
 from engine.store.frames import candle_frame
 from engine.store.series import candle_series
@@ -68,6 +69,39 @@ def test_bad_rows_are_quarantined_with_their_line_and_the_rest_is_stored(
         "line 5: the candle is not over yet",
         "line 7: it has 5 columns where 12 are expected",
     ]
+
+
+def test_a_row_off_the_grid_is_kept_as_it_was_written(
+    store: Store, tmp_path: Path, minute: Minute
+) -> None:
+    lines = exported([minute(index) for index in range(3)]).splitlines()
+    lines[2] = lines[2].replace(str(START_MS + MINUTE_MS), str(START_MS + MINUTE_MS + 5))
+    path = tmp_path / "off.csv"
+    path.write_text("\r\n".join(lines))
+    result = import_kline_file(store, path, *SERIES)
+    assert result.faults == ("line 3: the open time is 5 ms off the 1m grid",)
+    assert store.reader.query("SELECT raw FROM quarantine") == [{"raw": lines[2]}]
+
+
+@pytest.mark.parametrize(("step", "words"), [(1, "say --interval 1m"), (7, "420 s apart")])
+def test_a_file_of_another_interval_is_refused_whole(
+    store: Store, tmp_path: Path, minute: Minute, step: int, words: str
+) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text(exported([minute(index * step) for index in range(20)]))
+    for interval in ("5m", "1h", "1M"):
+        with pytest.raises(BadFile, match=words):
+            import_kline_file(store, path, "BTCUSDT", interval)
+    assert store.reader.candle_count() == store.reader.quarantine_count() == 0
+
+
+def test_a_file_with_holes_or_turned_round_is_still_of_its_interval(
+    store: Store, tmp_path: Path, minute: Minute
+) -> None:
+    rows = [minute(index) for index in (0, 1, 2, 30, 31, 60, 90, 91, 92)]
+    path = tmp_path / "holes.csv"
+    path.write_text(exported(rows[::-1]))
+    assert import_kline_file(store, path, *SERIES).inserted == len(rows)
 
 
 def test_a_gzip_that_breaks_off_imports_what_it_holds(
@@ -233,7 +267,17 @@ def test_an_interval_that_is_not_stored_is_made_of_minutes(store: Store, minute:
     middle = START_MS + 16 * MINUTE_MS
     assert candle_series(store.reader, "BTCUSDT", "15m", start_ms=middle) == made[1:]
     assert candle_series(store.reader, "BTCUSDT", "15m", end_ms=middle) == made[:1]
+    assert candle_series(store.reader, "BTCUSDT", "15m", start_ms=START_MS, limit=2) == made[:2]
+    assert candle_series(store.reader, "BTCUSDT", "15m", start_ms=START_MS, limit=0) == []
     assert candle_series(store.reader, "BTCUSDT", "1s") == []
+
+
+def test_a_limit_is_met_across_buckets_that_are_not_whole(store: Store, minute: Minute) -> None:
+    holed = [minute(i) for i in range(300) if i % 15 or i > 240]
+    whole = [minute(i) for i in range(300, 360)]
+    store.writer.put_candles(*SERIES, holed + whole, Source.STREAM).result(10)
+    made = candle_series(store.reader, "BTCUSDT", "15m", start_ms=START_MS, limit=3)
+    assert [(c.open_time_ms - START_MS) // MINUTE_MS for c in made] == [255, 270, 285]
 
 
 def test_the_exchanges_own_candles_win_and_a_difference_is_logged(
@@ -271,6 +315,10 @@ def test_stored_candles_that_are_whole_need_no_minutes(
     store.writer.put_candles(*SERIES, [minute(i) for i in range(125, 135)], Source.STREAM).result(
         10
     )
+    asked.clear()
+    first = candle_series(store.reader, "BTCUSDT", "15m", start_ms=START_MS, limit=8)
+    assert first == rows
+    assert asked == ["15m"]
     newest = candle_series(store.reader, "BTCUSDT", "15m", limit=8)
     assert newest[:-1] == rows[1:]
     assert newest[-1].open_time_ms == START_MS + 120 * MINUTE_MS

@@ -80,11 +80,20 @@ def test_the_engine_gets_no_pandas_with_its_store(tmp_path: Path) -> None:
         ("live", "", r"holds a demo \(seed 7\), not live data; use another --data-dir"),
     ],
 )
-def test_another_source_is_refused(tmp_path: Path, source: str, note: str, words: str) -> None:
-    Store.open(tmp_path, source="demo", source_note="seed 7").close()
+def test_another_source_is_refused(
+    tmp_path: Path, source: str, note: str, words: str, minute: Minute
+) -> None:
+    with Store.open(tmp_path, source="demo", source_note="seed 7") as store:
+        store.writer.put_candles("BTCUSDT", "1m", [minute(0)], Source.STREAM).result(10)
     with pytest.raises(WrongSource, match=words):
         Store.open(tmp_path, source=source, source_note=note)
     Store.open(tmp_path, source="demo", source_note="seed 7").close()
+
+
+def test_a_database_that_holds_nothing_takes_any_source(tmp_path: Path) -> None:
+    Store.open(tmp_path, source="replay", source_note="wrong.txt").close()
+    with Store.open(tmp_path, source="live") as store:
+        assert (store.reader.meta("source"), store.reader.meta("source_note")) == ("live", "")
 
 
 def test_a_later_schema_is_refused_and_left_alone(tmp_path: Path, minute: Minute) -> None:

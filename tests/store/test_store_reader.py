@@ -39,7 +39,14 @@ def test_ranges_and_limits(store: Store, minute: Minute) -> None:
     )
     assert read(*SERIES, limit=3) == rows[-3:]
     assert read(*SERIES, end_ms=START_MS + 5 * MINUTE_MS, limit=2) == rows[3:5]
-    assert read(*SERIES, limit=0) == []
+    assert read(*SERIES, start_ms=START_MS + 2 * MINUTE_MS, limit=3) == rows[2:5]
+    assert (
+        read(*SERIES, start_ms=START_MS + MINUTE_MS, end_ms=START_MS + 3 * MINUTE_MS, limit=5)
+        == (rows[1:3])
+    )
+    first = store.reader.columns(*SERIES, start_ms=START_MS, limit=2)
+    assert list(first["open_time_ms"]) == [row.open_time_ms for row in rows[:2]]
+    assert read(*SERIES, limit=0) == read(*SERIES, start_ms=START_MS, limit=0) == []
     assert read("NOSUCH", "1m") == read("BTCUSDT", "5m") == []
     assert store.reader.first_open_time(*SERIES) == START_MS
     assert store.reader.last_open_time(*SERIES) == rows[-1].open_time_ms
