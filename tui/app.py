@@ -296,7 +296,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
                 self.say(f"A training job for {what} runs already; x cancels it.", "warning")
                 return
             self.say(f"A training job for {what} runs; this one waits for its turn.")
-        self.request(Retrain(view.focused, view.interval))
+        self.request(Retrain(view.focused, view.interval), aside=True)
 
     def action_cancel_training(self) -> None:
         """Cancel the training job."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from tui.actions import PANE_NAMES, PANE_TITLES, footer
-from tui.cells import fit, pad, width_of
+from tui.cells import fit, folded, pad, width_of
 from tui.status import banner, status_line
 from tui.widgets.text_lines import TextLines
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tui.model import DeskModel
 
 ALWAYS = ("help", "quit")
+BANNER_LINES = 2
 
 
 class Bar(TextLines):
@@ -43,16 +44,22 @@ class StatusBar(Bar):
 
 
 class Banner(Bar):
-    """What is wrong with the feed; hidden while nothing is."""
+    """What is wrong with the feed, in one line or two; hidden while nothing is."""
+
+    _rows = 1
 
     def draw(self) -> None:
-        """Draw the line, and show or hide it."""
+        """Draw the lines, and show or hide them."""
         line = banner(self.model)
         if self.display != bool(line):
             self.display = bool(line)
         if line:
             width = self.size.width or self.app.size.width
-            self.show((fit(line, width, self.model.glyphs.ellipsis),))
+            lines = folded(line, width, BANNER_LINES, self.model.glyphs.ellipsis)
+            if len(lines) != self._rows:
+                self._rows = len(lines)
+                self.styles.height = self._rows
+            self.show(lines)
 
 
 class TabBar(Bar):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
@@ -13,7 +14,7 @@ from tui.widgets.line_widget import Piece as Cell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Cell", "Line", "fit", "pad", "spread", "width_of"]
+__all__ = ["Cell", "Line", "fit", "folded", "pad", "spread", "width_of"]
 
 _PLAIN = Style()
 
@@ -42,6 +43,15 @@ def fit(line: Sequence[Cell], width: int, ellipsis: str = "…") -> Line:
         kept.append((text, style))
         left -= size
     return tuple(kept)
+
+
+def folded(line: Sequence[Cell], width: int, most: int, ellipsis: str = "…") -> list[Line]:
+    """Return `line`, all in the style of its first piece, as at most `most` lines of words."""
+    if width_of(line) <= width or width < 3:
+        return [fit(line, width, ellipsis)]
+    text = "".join(piece for piece, _ in line).strip()
+    parts = textwrap.wrap(text, width - 2, max_lines=most, placeholder=f" {ellipsis}")
+    return [fit(((f" {part} ", line[0][1]),), width, ellipsis) for part in parts]
 
 
 def spread(left: Sequence[Cell], right: Sequence[Cell], width: int) -> Line:

@@ -124,12 +124,12 @@ class Desk(Container):
     def focus_pane(self, name: str) -> None:
         """Give `name` the keyboard; where it is not shown it comes to the front."""
         if name != self.focused_name:
+            before = self.plan
             self.focused_name = name
-            before = self._behind
-            self._behind = swap_in(name, before)
-            if self.kind == "single" or self.is_maximised or before != self._behind:
+            self._behind = swap_in(name, self._behind)
+            if self.plan != before:
                 self._rearrange()
-        self.focused_pane.focus(scroll_visible=False)
+        self.screen.set_focus(self.focused_pane, scroll_visible=False)
 
     def maximise(self, *, maximised: bool) -> None:
         """Let the focused pane fill the screen, or not."""

@@ -1,4 +1,4 @@
-"""The terminal driver: writes only what differs, and meters it (POSIX; others use Textual's own)."""
+"""The terminal driver (POSIX only): writes only what differs, and meters it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from textual.drivers.linux_driver import LinuxDriver
 
 from tui.pace import LinkMeter, MeteredFile
-from tui.screen_diff import ScreenDiff
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
 
     from textual.driver import Driver
+
+    from tui.screen_diff import ScreenDiff
 
 
 def metered_driver(meter: LinkMeter, diff: ScreenDiff) -> type[Driver]:

@@ -93,8 +93,8 @@ class Pacer:
     """Chooses the pull rate from how busy the link is.
 
     The rate steps down (10 → 4 → 1 a second) when writes took more than half of the time since the
-    last look, and up again after five seconds with less than a tenth. Where nothing arrives for some
-    seconds it pulls once a second, until something does or a key is pressed.
+    last look, and up again after five seconds with less than a tenth. Where nothing arrives for
+    three seconds it pulls once a second, until something does or a key is pressed.
 
     Attributes:
         rate: Pulls a second that the link can take now.

@@ -1,9 +1,9 @@
 """Writes only the cells that differ from those on the screen.
 
-Textual repaints a changed row from the left edge of its widget on, with the whole style before and a
-reset behind each piece. A `ScreenDiff` stands between it and the terminal, remembers what each cell
-shows, and passes on the difference, grouped by style: a move takes 8 bytes, a change of a 24-bit
-colour 18.
+Textual repaints a changed row from the left edge of its widget on, with the whole style before and
+a reset behind each piece. A `ScreenDiff` stands between it and the terminal, remembers what each
+cell shows, and passes on the difference, grouped by style: a move takes 8 bytes, a change of a
+24-bit colour 18.
 
 It understands absolute moves, SGR and printable text. A piece of output with anything else in it
 passes through as it is, and what was known of the screen is forgotten.

@@ -1,6 +1,6 @@
-"""Styles of terminal cells: what select-graphic-rendition (SGR) codes mean, and the shortest change.
+"""Styles of terminal cells: what the codes of SGR (select graphic rendition) make of them.
 
-Codes after ECMA-48 §8.3.117 and, for colours of 256 and of 24 bits, ITU T.416 as xterm writes them.
+Codes after ECMA-48 §8.3.117; colours of 8 and 24 bits after ITU T.416, as xterm writes them.
 A code that is not known makes a style unknown (None), never a guess.
 """
 
@@ -18,7 +18,7 @@ _CACHED = 4096
 
 
 class CellStyle(NamedTuple):
-    """Attribute bits and colours; a colour is its SGR code such as `31` or `38;2;1;2;3`, or empty."""
+    """Attribute bits and colours; a colour is its code such as `31` or `38;2;1;2;3`, or empty."""
 
     attributes: int = 0
     foreground: str = ""

@@ -40,7 +40,7 @@ class SmallTerminal:
                 at += 1
 
     def _control(self, private: str, codes: str, final: str) -> None:
-        first = codes.split(";")[0]
+        first = codes.split(";", maxsplit=1)[0]
         if private:
             self.modes.append(codes + final)
         elif final == "m":
@@ -164,17 +164,21 @@ def test_after_forgetting_all_that_is_painted_is_written(before, chunk):
     diff, plain, blind = ScreenDiff(), SmallTerminal(), SmallTerminal()
     for one in before:
         plain.feed(one)
-        diff.feed(one)
+        blind.feed(diff.feed(one))
     chunk = f"\x1b[0m{chunk}\x1b[0m"
     diff.forget()
     # A terminal that lost its picture, as after a resize.
     plain.cells.clear()
+    blind.cells.clear()
     plain.feed(chunk)
     blind.feed(diff.feed(chunk))
     assert blind.picture() == plain.picture()
 
 
-PAINT = "\x1b[3;5H\x1b[38;2;1;1;1;48;2;2;2;2m70,446.60 \x1b[0m\x1b[38;2;9;9;9;48;2;2;2;2m0.0259\x1b[0m\x1b[1;1H"
+PAINT = (
+    "\x1b[3;5H\x1b[38;2;1;1;1;48;2;2;2;2m70,446.60 \x1b[0m"
+    "\x1b[38;2;9;9;9;48;2;2;2;2m0.0259\x1b[0m\x1b[1;1H"
+)
 
 
 def test_one_changed_digit_costs_one_digit():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from rich.style import Style
 
-from tui.cells import width_of
+from tui.cells import folded, width_of
 from tui.link import LinkState
 from tui.status import banner, status_line
 from tui.widgets.line_widget import line_text
@@ -88,3 +89,15 @@ def test_the_banner_tells_what_is_wrong_and_since_when(model, desk):
     assert line_text(banner(model)).strip() == f"offline since 20:48:07 UTC: {note}"
     model.link = LinkState("mismatch", "The engine is of version 9.", desk.WALL_MS)
     assert "since 21:48:07 utc: the engine is of version 9." in line_text(banner(model)).lower()
+
+
+def test_a_long_banner_takes_two_lines_and_no_more():
+    style = Style(bold=True)
+    line = ((" offline since 20:48:07 UTC: " + "no network " * 12, style),)
+    assert folded(line, 200, 2) == [line]
+    for width in (60, 80, 120):
+        lines = folded(line, width, 2)
+        assert len(lines) == 2
+        assert all(width_of(one) <= width for one in lines)
+    assert line_text(folded(line, 60, 2)[-1]).rstrip().endswith("…")
+    assert "…" not in line_text(folded(line, 120, 2)[-1])

@@ -169,6 +169,7 @@ async def test_t_trains_the_focused_symbol_and_says_so(desk, app, engine):
         await pilot.press("t")
         await desk.until(pilot, lambda: engine.asked_for(contract.Retrain))
         assert engine.asked_for(contract.Retrain) == [contract.Retrain("BTCUSDT", "1m")]
+        assert len(engine.clients) == 2  # the engine may ask the exchange: pulling goes on
         await desk.until(pilot, lambda: "Training BTCUSDT 1m." in toasts(app))
 
 

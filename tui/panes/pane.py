@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
+from textual.events import DescendantBlur, DescendantFocus
 from textual.geometry import Region
 from textual.widget import Widget
 
@@ -16,6 +17,8 @@ from tui.widgets.line_widget import changed_span, line_text, to_strip
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from textual.events import Blur, Focus
+    from textual.message import Message
     from textual.strip import Strip
 
     from tui.model import DeskModel
@@ -165,6 +168,22 @@ class Pane(Widget, can_focus=True, can_focus_children=False):
         super().watch_has_focus(has_focus)
         if self.is_mounted:
             self._frame_changed()
+
+    def on_focus(self, event: Focus) -> None:
+        """Take the focus without painting more than the frame."""
+        event.prevent_default()
+        self.has_focus = True
+        self._tell_parent(DescendantFocus(self))
+
+    def on_blur(self, event: Blur) -> None:
+        """Give the focus away without painting more than the frame."""
+        event.prevent_default()
+        self.has_focus = False
+        self._tell_parent(DescendantBlur(self))
+
+    def _tell_parent(self, message: Message) -> None:
+        if self.parent is not None:
+            self.parent.post_message(message)
 
     def on_resize(self) -> None:
         """Fit title and content to the room there is."""

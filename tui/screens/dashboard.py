@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.screen import Screen
 
 from tui.actions import DESK, PANE_NAMES, bindings
 from tui.arrange import MIN_HEIGHT, MIN_WIDTH, has_tabs, layout_kind
 from tui.bars import Banner, FooterBar, StatusBar, TabBar
 from tui.desk import Desk
+from tui.pace import Pace
 from tui.panes.pane import Pane
 from tui.widgets.text_lines import TextLines
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
     from textual.binding import BindingType
+    from textual.widget import Widget
 
     from tui.cells import Line
     from tui.model import DeskModel
@@ -32,12 +36,17 @@ class Dashboard(Screen[None], inherit_bindings=False):
     AUTO_FOCUS = ""
     ESCAPE_TO_MINIMIZE = False
 
+    # Textual would paint the whole screen anew; what has the focus paints itself.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+
     class Laid(Message):
         """Panes have got other sizes; the view may want more or fewer levels and candles."""
 
     def __init__(self, model: DeskModel, *, focused: str = "chart") -> None:
         super().__init__()
         self.model = model
+        self._second = Pace(TICK_S)
+        self._drew_s = 0.0
         self._build(focused)
 
     def _build(self, focused: str) -> None:
@@ -109,15 +118,20 @@ class Dashboard(Screen[None], inherit_bindings=False):
         """Draw status, banner and tabs."""
         if not self.is_current or not self.is_mounted:
             return
+        if self.too_small.display:
+            return
         self.status.draw()
         self.banner.draw()
         self.desk.set_class(self.model.is_stale, "-stale")
         self._draw_tabs()
 
     def draw_changed(self, sections: frozenset[str]) -> None:
-        """Draw what depends on `sections`."""
+        """Draw what depends on `sections`, and once a second what depends on the clock."""
+        self._drew_s = time.monotonic()
         if self.is_drawing:
             self.desk.draw_changed(sections)
+        if self._second.take():
+            self._draw_clocks()
 
     def _draw_tabs(self) -> None:
         plan = self.desk.plan
@@ -126,6 +140,11 @@ class Dashboard(Screen[None], inherit_bindings=False):
             self.tabs.show_tabs(plan.tabs, figures, self.desk.focused_name)
 
     def _tick(self) -> None:
+        """Let the clocks go on where no frames come."""
+        if time.monotonic() - self._drew_s > 1.5 * TICK_S:
+            self._draw_clocks()
+
+    def _draw_clocks(self) -> None:
         self.draw_bars()
         if self.is_drawing:
             self.desk.tick()

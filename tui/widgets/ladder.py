@@ -109,7 +109,8 @@ class Ladder(LineWidget):
         if (price_decimals, quantity_decimals) != (old.price_decimals, old.quantity_decimals):
             self.reset()
         self._book = _Book(bids, asks, price_decimals, quantity_decimals, live, note)
-        self.draw()
+        if not self._lines or self._book != old:
+            self.draw()
 
     @staticmethod
     def _depth(height: int) -> tuple[int, int]:

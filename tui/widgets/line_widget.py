@@ -56,9 +56,9 @@ def _common_start(old: Line, new: Line) -> int:
     return start
 
 
-def line_width(line: Line) -> int:
+def line_width(line: Iterable[Piece]) -> int:
     """Return the width of a line in cells."""
-    return sum(cell_len(text) for text, _ in line)
+    return sum([len(text) if text.isascii() else cell_len(text) for text, _ in line])
 
 
 def line_text(line: Line) -> str:
@@ -66,10 +66,15 @@ def line_text(line: Line) -> str:
     return "".join(text for text, _ in line)
 
 
-def to_strip(line: Iterable[Piece], width: int, base: Style) -> Strip:
+def to_strip(line: Sequence[Piece], width: int, base: Style) -> Strip:
     """Return a strip of exactly `width` cells; pieces take from `base` what they do not set."""
-    strip = Strip([Segment(text, base + style) for text, style in line if text])
-    return strip.adjust_cell_length(width, base)
+    segments = [Segment(text, base + style) for text, style in line if text]
+    missing = width - line_width(line)
+    if missing < 0:
+        return Strip(segments).adjust_cell_length(width, base)
+    if missing:
+        segments.append(Segment(" " * missing, base))
+    return Strip(segments, width)
 
 
 class LineWidget(Widget):
