@@ -13,16 +13,13 @@ import time
 import psutil
 
 from benchmarks.desk import ask, engine, scratch, terminal, wait_until
+from benchmarks.loaded_exchange import SYMBOLS as MARKETS
 from benchmarks.terminal import Terminal
 
 SIZE = (160, 48)
 SETTLE_S = 15.0
 MEASURE_S = 30.0
-BASES = (
-    "BTC ETH BNB SOL XRP DOGE ADA TRX AVAX LINK DOT LTC BCH NEAR UNI "
-    "ATOM XLM ICP FIL APT ARB OP INJ SUI SEI TIA ETC HBAR VET ALGO"
-)
-SYMBOLS = ",".join(f"{base}USDT" for base in BASES.split())
+SYMBOLS = ",".join(MARKETS)
 
 
 def measure(opened: Terminal, seconds: float) -> tuple[float, float]:

@@ -51,6 +51,11 @@ def engine(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]
         log.close()
 
 
+def stop(directory: Path) -> None:
+    """Stop the engine of `directory`, where one runs."""
+    subprocess.run(command("stop", "--data-dir", str(directory)), capture_output=True, check=False)
+
+
 def answers(directory: Path) -> bool:
     """Whether the engine of `directory` answers."""
     with contextlib.suppress(subprocess.CalledProcessError, json.JSONDecodeError):

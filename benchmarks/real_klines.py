@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.desk import answers, ask, command, scratch, terminal, wait_until
+from benchmarks.desk import answers, ask, scratch, stop, terminal, wait_until
 from benchmarks.recordings import kline_file
 from benchmarks.terminal import Terminal
 from engine.store import open_reader
@@ -106,9 +105,7 @@ def run(directory: Path, speed: str, outcomes: int) -> dict[str, Any]:
             )
             return ask(directory, "status")
         finally:
-            subprocess.run(
-                command("stop", "--data-dir", str(directory)), capture_output=True, check=False
-            )
+            stop(directory)
             if engine.is_running():
                 engine.terminate()
                 engine.wait(30)

@@ -1,6 +1,6 @@
 """Engine under load: 5,000 messages a second, a glued burst of 5,000, a stall of 500 ms.
 
-Run as `python -m benchmarks.stream_load [seconds]`. A simulated exchange in this process runs 50
+Run as `python -m benchmarks.stream_load [seconds]`. A simulated exchange in this process runs 30
 generated markets at 20 times the speed of time, so that each closes a candle every 3 s, and pushes
 kline updates on top. Afterwards every closed candle that the exchange sent must be in the database
 with its values, and must have come by stream.
@@ -15,50 +15,35 @@ import sys
 import time
 from pathlib import Path
 
-import msgspec
 import psutil
 
-from benchmarks.dashboard import BASES
 from benchmarks.desk import ask, command, scratch, wait_until
+from benchmarks.loaded_exchange import (
+    RATE,
+    SPEED,
+    SYMBOLS,
+    engine_arguments,
+    open_candle_payload,
+    send,
+)
 from engine.market.candle import Candle
 from engine.market.interval import INTERVALS
 from engine.simulator.generated import GeneratedMarket
-from engine.simulator.load import publish_at_rate, publish_burst
+from engine.simulator.load import publish_burst
 from engine.simulator.server import Running, serve
 from engine.store import open_reader
 
-RATE = 5_000
 BURST = 5_000
 STALL_S = 0.5
-SPEED = 20.0
-SYMBOLS = [f"{base}USDT" for base in BASES.split()]
-
-
-def open_candle_payload(running: Running, symbol: str, number: int) -> bytes:
-    """Return a kline push of the candle that runs now; the number makes each one different."""
-    now_ms = running.exchange.now_ms
-    open_ms = now_ms - now_ms % 60_000
-    price = f"{100 + number % 10:.8f}"
-    fields = {"t": open_ms, "T": open_ms + 59_999, "s": symbol, "i": "1m", "f": 1, "L": 2}
-    fields |= dict.fromkeys("ocq", price) | {"h": "110.00000000", "l": "100.00000000"}
-    fields |= {"v": "1.0", "n": 2, "x": False, "V": "0.5", "Q": "50.0", "B": "0"}
-    return msgspec.json.encode({"e": "kline", "E": now_ms, "s": symbol, "k": fields})
 
 
 async def load(running: Running, pid: int, seconds: float) -> int:
     """Send the load, the burst and the stall; return the messages sent."""
-
-    def payload(stream: str, number: int) -> bytes:
-        return open_candle_payload(running, stream.partition("@")[0].upper(), number)
-
-    streams = [f"{symbol.lower()}@kline_1m" for symbol in SYMBOLS]
-    steady = asyncio.create_task(
-        publish_at_rate(running.exchange, streams, payload, messages_per_s=RATE, seconds=seconds)
-    )
+    stream = f"{SYMBOLS[0].lower()}@kline_1m"
+    steady = asyncio.create_task(send(running, seconds))
     await asyncio.sleep(seconds / 3)
-    publish_burst(
-        running.exchange, streams[0], [payload(streams[0], number) for number in range(BURST)]
-    )
+    burst = [open_candle_payload(running, stream, number) for number in range(BURST)]
+    publish_burst(running.exchange, stream, burst)
     await asyncio.sleep(seconds / 3)
     os.kill(pid, signal.SIGSTOP)
     await asyncio.sleep(STALL_S)
@@ -85,8 +70,7 @@ async def run(seconds: float) -> None:
     source = GeneratedMarket(symbols=SYMBOLS)
     with scratch() as directory:
         async with serve(source, speed=SPEED) as running:
-            arguments = ["--rest-url", running.rest_url, "--stream-url", running.stream_url]
-            arguments += ["--speed", str(SPEED), "--symbols", ",".join(SYMBOLS)]
+            arguments = engine_arguments(running.rest_url, running.stream_url)
             arguments += ["--data-dir", str(directory)]
             serving = await asyncio.create_subprocess_exec(
                 *command("serve", *arguments), stderr=asyncio.subprocess.DEVNULL
@@ -108,12 +92,13 @@ async def run(seconds: float) -> None:
                     "the engine runs",
                 )
                 begin_ms = running.exchange.now_ms
-                before = await status()
+                before, published = await status(), running.exchange.hub.published
                 usage = psutil.Process(serving.pid)
                 cpu, started = sum(usage.cpu_times()[:2]), time.perf_counter()
                 messages = await load(running, serving.pid, seconds)
                 share = (sum(usage.cpu_times()[:2]) - cpu) / (time.perf_counter() - started)
                 await asyncio.sleep(2.0)
+                published = running.exchange.hub.published - published
                 end_ms = running.exchange.now_ms // 60_000 * 60_000 - 60_000
                 after = await status()
                 # The market is a function of time, so a second one knows what the first one closed.
@@ -132,6 +117,7 @@ async def run(seconds: float) -> None:
     stream, store = after["stream"], after["store"]
     print(f"{seconds:.0f} s at {RATE:,}/s, a glued burst of {BURST:,}, a stall of {STALL_S} s")
     print(f"messages sent on top    {messages:,}")
+    print(f"messages sent in all    {published:,}, those of the markets themselves included")
     print(f"messages received       {stream['messages'] - before['stream']['messages']:,}")
     print(
         f"engine                  {100 * share:.1f} % of a core, "

@@ -1,8 +1,8 @@
 """Training on real candles: seconds and accuracy of the honest and the tutorial recipe.
 
-Run as `KLINETOP_RECORDINGS=… python -m benchmarks.training`. The recorded BTCUSDT 1m file is imported
-into an empty database; then `klinetop train` runs without an engine, once for each recipe. It holds
-a host that answers nobody, so that nothing is fetched.
+Run as `KLINETOP_RECORDINGS=… python -m benchmarks.training`. The recorded BTCUSDT 1m file is
+imported into an empty database; then `klinetop train` runs without an engine, once for each recipe.
+The exchange's address is one where nobody answers, so that nothing is fetched.
 """
 
 from __future__ import annotations
