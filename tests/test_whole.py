@@ -68,6 +68,18 @@ async def connected(directory: Path) -> EngineClient:
     return client
 
 
+async def ended(processes: list[psutil.Process]) -> bool:
+    """Whether all have ended; one that only waits for init to take notice has."""
+
+    def runs(process: psutil.Process) -> bool:
+        try:
+            return process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return not any(map(runs, processes))
+
+
 async def status(client: EngineClient) -> dict[str, Any]:
     return (await client.ask(StatusRequest())).data
 
@@ -121,8 +133,7 @@ async def test_capture_forecast_kill_and_go_on(
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait(5)
-    _, alive = psutil.wait_procs(children, timeout=5)
-    assert not alive
+    await until(lambda: ended(children))
     with contextlib.closing(open_reader(directory)) as reader:
         assert reader.candle_count() >= counted
 
