@@ -133,6 +133,10 @@ def _middle(model: DeskModel) -> list[Piece]:
     return [Piece(2, ((f"{view.focused} {model.glyphs.middot} {view.interval}", palette.bright),))]
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def _right(model: DeskModel) -> list[Piece]:
     palette, status = model.palette, model.state.status
     if status is None:
@@ -141,7 +145,7 @@ def _right(model: DeskModel) -> list[Piece]:
     style = palette.text if status.engine == "running" else palette.warn
     pieces = [
         Piece(5, ((f"{engine} {formats.duration(status.uptime_s)}", style),)),
-        Piece(8, ((f"{status.markets} markets", palette.text),)),
+        Piece(8, ((_counted(status.markets, "market"), palette.text),)),
         Piece(8, ((f"{formats.compact(status.candles)} candles", palette.text),)),
         Piece(3, ((f"{formats.clock(model.exchange_now_ms())} UTC", palette.bright),)),
     ]

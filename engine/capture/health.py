@@ -44,6 +44,7 @@ class Health:
         self._store = store
         self._board = board
         self._now_ms = exchange_now_ms
+        self._looked_ms: int | None = None
         self.figures = StoreFigures()
         self.failures = 0
         self.last_error = ""
@@ -65,7 +66,11 @@ class Health:
             await asyncio.sleep(EVERY_S)
 
     def _coverage(self) -> tuple[float | None, ...]:
-        return self._store.reader.coverage_by_hour(list(self._board.watchlist), self._now_ms())
+        """Return the coverage up to the last look: what ended since may still be on its way."""
+        now_ms = self._now_ms()
+        until_ms = now_ms if self._looked_ms is None else self._looked_ms
+        self._looked_ms = now_ms
+        return self._store.reader.coverage_by_hour(list(self._board.watchlist), until_ms)
 
     def _read(self, coverage: tuple[float | None, ...]) -> StoreFigures:
         reader = self._store.reader

@@ -226,6 +226,7 @@ class BookSection(msgspec.Struct, frozen=True):
         age_ms: Wall milliseconds since the last applied event (None without one).
         bids: (price, quantity), best first, grouped by the view's step; asks likewise.
         made_up: True when the source derived this book from candles.
+        best: Prices of best bid and best ask before grouping; None where a side is empty.
     """
 
     symbol: str
@@ -239,6 +240,7 @@ class BookSection(msgspec.Struct, frozen=True):
     bids: tuple[tuple[float, float], ...] = ()
     asks: tuple[tuple[float, float], ...] = ()
     made_up: bool = False
+    best: tuple[float, float] | None = None
 
 
 class ChartSection(msgspec.Struct, frozen=True):

@@ -116,12 +116,14 @@ def book_section(
         return empty
     book, levels, step = feed.sync.book, view.ladder_levels, view.ladder_step
     wanted = None if step else levels
+    bid, ask = book.best_bid, book.best_ask
     return msgspec.structs.replace(
         empty,
         age_ms=feed.sync.age_ms(wall_ms),
         last_update_id=book.last_update_id,
         bids=tuple(grouped(book.bids(wanted), step, levels, down=True)),
         asks=tuple(grouped(book.asks(wanted), step, levels, down=False)),
+        best=None if bid is None or ask is None else (bid, ask),
     )
 
 

@@ -129,9 +129,10 @@ class Reader:
     ) -> tuple[float | None, ...]:
         """Return the share of expected 1m candles stored for each of the last `hours` hours.
 
-        The hours end with the last minute that is over at `until_ms`, oldest first. Minutes that
-        the exchange itself lacks are not expected; None where nothing is. It reads one row for
-        each candle (10 ms for 30 symbols and 24 hours), so ask once in some seconds.
+        The hours end with the last minute that is over at `until_ms`, oldest first. Not expected
+        are minutes that the exchange itself lacks and those before a symbol's first stored candle;
+        None where nothing is expected. It reads one row for each candle (10 ms for 30 symbols and
+        24 hours), so ask once in some seconds.
         """
         end_ms = until_ms - until_ms % MINUTE_MS
         start_ms = end_ms - hours * _HOUR_MS
@@ -144,17 +145,22 @@ class Reader:
                 (start_ms, *symbols, start_ms, end_ms),
             )
         )
-        holes = self._rows(
-            f"SELECT from_ms, to_ms FROM gap WHERE {which} AND state = 'exchange_hole'"  # noqa: S608
-            " AND from_ms < ? AND to_ms > ?",
-            (*symbols, end_ms, start_ms),
-        )
+        firsts = {symbol: self.first_open_time(symbol, "1m") for symbol in symbols}
+        spans = [(first, end_ms) for first in firsts.values() if first is not None]
+        holes = [
+            (max(first, a), b)
+            for name, a, b in self._rows(
+                "SELECT name, from_ms, to_ms FROM gap JOIN symbol ON symbol.id = symbol_id"  # noqa: S608
+                f" WHERE {which} AND state = 'exchange_hole' AND from_ms < ? AND to_ms > ?",
+                (*symbols, end_ms, start_ms),
+            )
+            if (first := firsts[name]) is not None
+        ]
         shares: list[float | None] = []
         for hour in range(hours):
             a = start_ms + hour * _HOUR_MS
             b = a + _HOUR_MS
-            hole_ms = sum(max(0, min(to, b) - max(start, a)) for start, to in holes)
-            expected = 60 * len(symbols) - hole_ms // MINUTE_MS
+            expected = (_shared_ms(spans, a, b) - _shared_ms(holes, a, b)) // MINUTE_MS
             shares.append(min(1.0, stored.get(hour, 0) / expected) if expected > 0 else None)
         return tuple(shares)
 
@@ -269,6 +275,10 @@ class Reader:
         if is_corruption(error):
             return corrupt(self._path, str(error))
         return StoreError(f"The database {self._path} can not be read: {error}.")
+
+
+def _shared_ms(ranges: Sequence[tuple[int, int]], start_ms: int, end_ms: int) -> int:
+    return sum(max(0, min(to, end_ms) - max(first, start_ms)) for first, to in ranges)
 
 
 def open_reader(directory: Path) -> Reader:

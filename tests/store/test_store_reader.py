@@ -130,7 +130,7 @@ def test_a_month_is_a_month(store: Store) -> None:
     ]
 
 
-def test_coverage_counts_hours_and_leaves_out_holes_of_the_exchange(
+def test_coverage_counts_hours_since_the_first_candle_without_holes_of_the_exchange(
     store: Store, minute: Minute
 ) -> None:
     from engine.store import gaps
@@ -139,8 +139,8 @@ def test_coverage_counts_hours_and_leaves_out_holes_of_the_exchange(
     fill(store, [minute(index) for index in range(60, 120)], "ETHUSDT")
     until = START_MS + 2 * HOUR_MS + 30_000
     reader = store.reader
-    assert reader.coverage_by_hour(["BTCUSDT"], until, hours=3) == (0.0, 1.0, 0.75)
-    assert reader.coverage_by_hour(["BTCUSDT", "ETHUSDT"], until, hours=2) == (0.5, 0.875)
+    assert reader.coverage_by_hour(["BTCUSDT"], until, hours=3) == (None, 1.0, 0.75)
+    assert reader.coverage_by_hour(["BTCUSDT", "ETHUSDT"], until, hours=2) == (1.0, 0.875)
     assert reader.coverage_by_hour([], until, hours=2) == (None, None)
     store.writer.run(
         lambda c: (
@@ -148,11 +148,22 @@ def test_coverage_counts_hours_and_leaves_out_holes_of_the_exchange(
                 c, *SERIES, START_MS + 60 * MINUTE_MS, START_MS + 75 * MINUTE_MS, 1
             ),
             gaps.mark(c, *SERIES, START_MS, START_MS + 2 * HOUR_MS, "exchange_hole", 2),
-            gaps.record_missing(c, *SERIES, START_MS - HOUR_MS, START_MS, 1),
-            gaps.mark(c, *SERIES, START_MS - HOUR_MS, START_MS, "exchange_hole", 2),
+            gaps.record_missing(c, *SERIES, START_MS - 30 * MINUTE_MS, START_MS, 1),
+            gaps.mark(c, *SERIES, START_MS - 30 * MINUTE_MS, START_MS, "exchange_hole", 2),
         )
     ).result(10)
     assert reader.coverage_by_hour(["BTCUSDT"], until, hours=3) == (None, 1.0, 1.0)
+
+
+def test_coverage_expects_nothing_before_a_symbols_first_candle(
+    store: Store, minute: Minute
+) -> None:
+    reader, until = store.reader, START_MS + 2 * HOUR_MS
+    assert reader.coverage_by_hour(["BTCUSDT"], until, hours=2) == (None, None)
+    fill(store, [minute(index) for index in range(90, 110)])
+    assert reader.coverage_by_hour(["BTCUSDT", "ETHUSDT"], until, hours=2) == (None, 20 / 30)
+    fill(store, [minute(index) for index in range(30, 90)], "ETHUSDT")
+    assert reader.coverage_by_hour(["BTCUSDT", "ETHUSDT"], until, hours=2) == (1.0, 50 / 90)
 
 
 def gap_rows(store: Store) -> list[tuple[int, int, str]]:

@@ -102,7 +102,7 @@ def tickers() -> contract.TickersSection:
                 volume=1e6 / last,
                 quote_volume=chance.random() * 2e9,
                 bid=last,
-                ask=last,
+                ask=last + 10.0**-decimals,
                 price_decimals=decimals,
                 data_age_ms=100.0,
                 spark=(*spark[:-1], last),
@@ -133,6 +133,7 @@ def book(symbol: str = "BTCUSDT", **changes: Any) -> contract.BookSection:
             quantity_decimals=5,
             bids=tuple(bids),
             asks=tuple(asks),
+            best=(bids[0][0], asks[0][0]),
         ),
         **changes,
     )

@@ -10,7 +10,7 @@ import pytest
 
 from engine.service.contract import Frame, View
 from tui.link import EngineLink
-from tui.pace import LinkMeter, Pacer
+from tui.pace import LinkMeter, Pace, Pacer
 
 FULL = (160, 48)
 
@@ -18,8 +18,6 @@ FULL = (160, 48)
 @pytest.fixture
 def drawn(monkeypatch):
     """Count the drawings of each pane, and let the panes' clocks stand still."""
-    from tui import desk as room
-    from tui.pace import Pace
 
     def install(app):
         counts = dict.fromkeys(app.dashboard.desk.panes, 0)
@@ -27,6 +25,8 @@ def drawn(monkeypatch):
         desk = app.dashboard.desk
         desk._paces = {name: Pace(pane.LEAST_S, clock=lambda: now["s"])
                        for name, pane in desk.panes.items()}  # fmt: skip
+        app.dashboard._second = Pace(3600.0, clock=lambda: 100.0)
+        app.dashboard._second.take()
         for name, pane in desk.panes.items():
 
             def draw(name=name, original=pane.draw):
@@ -36,7 +36,6 @@ def drawn(monkeypatch):
             monkeypatch.setattr(pane, "draw", draw)
         return counts, now
 
-    assert room.Pace is Pace
     return install
 
 
@@ -246,3 +245,25 @@ async def test_ages_and_counters_do_not_keep_the_pull_quick(desk, news, interval
     assert pacer.interval_s == interval_s
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_clocks_go_on_with_frames_and_without(desk, monkeypatch):
+    app = desk.make_app(desk.FakeEngine())
+    async with app.run_test(size=FULL) as pilot:
+        await started(desk, pilot, app)
+        dashboard, drawn = app.dashboard, []
+        monkeypatch.setattr(dashboard, "draw_bars", lambda: drawn.append(1))
+        now = {"s": 100.0}
+        dashboard._second = Pace(1.0, clock=lambda: now["s"])
+        for _ in range(10):
+            dashboard.draw_changed(frozenset())
+        assert len(drawn) == 1
+        # The timer adds nothing while frames come.
+        dashboard._tick()
+        assert len(drawn) == 1
+        now["s"] += 1
+        dashboard.draw_changed(frozenset())
+        assert len(drawn) == 2
+        dashboard._drew_s -= 5
+        dashboard._tick()
+        assert len(drawn) == 3

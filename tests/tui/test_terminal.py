@@ -118,7 +118,7 @@ async def test_data_of_the_symbol_before_are_never_shown_as_the_new_ones(desk, a
         await pilot.press("1", "down", "enter")
         await desk.until(pilot, lambda: engine.views[-1].focused == "ETHUSDT")
         text = desk.screen_text(app)
-        assert "spread" not in text
+        assert "spread 0.40" not in text
         assert "hit 53.1 %" not in text
         assert "waiting for the engine" in text
 

@@ -127,5 +127,17 @@ def test_a_number_column_counts_large_quantities_in_one_unit() -> None:
 def test_a_quantity_too_small_for_its_column_does_not_read_as_zero() -> None:
     column = NumberColumn()
     column.see([12.5, 0.00001], 5)
-    assert column.text(0.00001, 5) == "<0.001"
+    assert column.text(0.00001, 5) == "<.001"
     assert column.text(0.0, 5) == "0.000"
+    column.reset()
+    column.see([0.00001], 4)
+    assert column.text(0.00001, 4) == "<.0001"
+    assert column.width == len("<.0001")
+
+
+def test_a_number_column_shows_all_places_where_there_is_room() -> None:
+    column = NumberColumn()
+    column.see([12.5, 0.00001], 5, room=8)
+    assert (column.text(12.5, 5), column.text(0.00001, 5)) == ("12.50000", "0.00001")
+    column.see([123.5], 5, room=8)
+    assert (column.text(123.5, 5), column.text(0.00001, 5)) == ("123.50", "<.01")

@@ -159,3 +159,10 @@ def test_any_book_draws_at_any_size(bids, asks, width, height, decimals, live) -
     widget = Sized(palettes(), UNICODE)
     widget.show(bids, asks, decimals, decimals, live=live, note="x" * 50)
     assert len(widget.lines) == height
+
+
+async def test_the_spread_of_grouped_levels_is_that_of_the_best_prices(one_widget, texts) -> None:
+    widget = ladder()
+    async with one_widget(widget).run_test(size=(36, 9)):
+        widget.show([(100.0, 3.0)], [(101.0, 3.75)], 2, 3, live=True, best=(100.25, 100.5))
+        assert " ──── spread 0.25 · 24.91 bps ─────" in texts(widget)

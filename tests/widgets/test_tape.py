@@ -59,3 +59,22 @@ async def test_the_same_trades_repaint_nothing_and_none_show_the_note(
         assert seen == []
         widget.show([], note="no trades yet")
         assert texts(widget) == ["no trades yet", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (36, ["21:00:01.000 ▲ 100.00  0.00002", "21:00:00.000 ▼ 100.00  1.50000"]),
+        (27, ["21:00:01 ▲ 100.00  0.00002", "21:00:00 ▼ 100.00  1.50000"]),
+        (25, ["21:00:01 ▲ 100.00  <.0001", "21:00:00 ▼ 100.00  1.5000"]),
+    ],
+)
+async def test_a_tiny_quantity_never_reads_as_zero(one_widget, texts, width, expected) -> None:
+    widget = Tape(palettes(), UNICODE)
+    async with one_widget(widget).run_test(size=(width, 2)):
+        rows = [
+            TapeRow(START_MS, 100.0, 1.5, True),
+            TapeRow(START_MS + 1000, 100.0, 0.00002, False),
+        ]
+        widget.show(rows, 2, 5)
+        assert texts(widget) == expected

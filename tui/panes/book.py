@@ -68,6 +68,7 @@ class BookPane(Pane):
             book.quantity_decimals,
             live=live,
             note="" if live else (book.reason or self._state()[0]),
+            best=book.best,
         )
         self._show_title()
 
@@ -79,9 +80,10 @@ class BookPane(Pane):
         """Return the spread."""
         book = self.model.state.book
         palette = self.model.palette
-        if book is None or not book.bids or not book.asks:
+        if book is None or book.best is None:
             return ("-", palette.dim)
-        spread = formats.price(book.asks[0][0] - book.bids[0][0], book.price_decimals)
+        bid, ask = book.best
+        spread = formats.price(ask - bid, book.price_decimals)
         return (f"spread {spread}", palette.text if book.state == "synchronised" else palette.warn)
 
     def action_group(self, by: int) -> None:

@@ -59,8 +59,8 @@ def forecast_lines(sheet: Sheet) -> list[Line]:
     section = sheet.section
     job = job_lines(sheet, section.job) if section.job is not None else []
     if section.latest is None:
-        lines = [*_no_forecast(sheet), *job]
-        return lines[: sheet.height]
+        lines = [*_no_forecast(sheet), ()] if job else _no_forecast(sheet)
+        return [*lines[: max(0, sheet.height - len(job))], *job]
     lines = _headline(sheet, section.latest)
     lines += _outcomes(sheet, section.recent)
     if section.record is not None:
@@ -80,15 +80,27 @@ def _is_busy(job: JobInfo | None) -> bool:
     return job is not None and job.state in BUSY
 
 
+def _is_trained(section: ForecastSection) -> bool:
+    job = section.job
+    return job is not None and _is_busy(job) and _is_about(job, section)
+
+
+def _is_about(job: JobInfo, section: ForecastSection) -> bool:
+    return (job.symbol, job.interval) == (section.symbol, section.interval)
+
+
 def _no_forecast(sheet: Sheet) -> list[Line]:
     section, palette = sheet.section, sheet.model.palette
+    what = f"{section.symbol} {section.interval}"
     note = section.note or "There is no forecast for this symbol and interval yet."
+    is_first_training = section.model is None and _is_trained(section)
+    if is_first_training:
+        note = f"The first model of {what} is being made; forecasts start when it is done."
     lines: list[Line] = [
         (),
         *((("  " + part, palette.text),) for part in _wrap(note, sheet.width - 4)),
     ]
-    if section.model is None and not _is_busy(section.job):
-        what = f"{section.symbol} {section.interval}"
+    if section.model is None and not is_first_training:
         help_text = (
             f"t  trains an LSTM on the stored candles of {what}: is the close {section.lookahead} "
             "candles later higher? It takes about a minute, in a process of its own; x cancels it."
@@ -285,23 +297,25 @@ def _ledger_line(sheet: Sheet, row: PredictionRow) -> Line:
 
 
 def job_lines(sheet: Sheet, job: JobInfo) -> list[Line]:
-    """Return what the training job does, or how it ended; empty for an old success."""
+    """Return what the training job does, or how this market's one ended; else nothing."""
     palette = sheet.model.palette
     what = f"{job.symbol} {job.interval}"
+    if job.state in BUSY:
+        return [_progress(sheet, job, what)]
+    if not _is_about(job, sheet.section):
+        return []
     if job.state == "failed":
         text = job.message or "The training job failed."
         parts = _wrap(f"training {what} failed: {text} (t tries again)", sheet.width - 3)
         return [((f" {part}", palette.error),) for part in parts[:3]]
     if job.state == "cancelled":
         return [((f" training {what} was cancelled; t starts again", palette.warn),)]
-    if job.state == "done":
-        return [((f" {job.message or f'training {what} is done'}", palette.dim),)]
-    return [_progress(sheet, job, what)]
+    return [((f" {job.message or f'training {what} is done'}", palette.dim),)]
 
 
 def _progress(sheet: Sheet, job: JobInfo, what: str) -> Line:
     palette = sheet.model.palette
-    if job.state != "training" or not job.epochs:
+    if job.state != "training" or not job.epochs or not job.seed_index:
         note = job.message or job.state
         return ((f" training {what}: ", palette.accent), (note, palette.text))
     done = (max(job.seed_index, 1) - 1) * job.epochs + job.epoch

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.cells import cell_len
+from textual.containers import Vertical
 from textual.message import Message
 
 from tui.actions import bindings
+from tui.panes.market_lines import ROWS, market_lines
 from tui.panes.pane import Pane
 from tui.widgets import formats
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.sparkline import sparkline
 from tui.widgets.table_layout import column_widths
+from tui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -41,7 +44,8 @@ class TickersPane(Pane):
     LEAST_S = 0.5
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("tickers")]
     DEFAULT_CSS = """
-    TickersPane LiveTable { scrollbar-size-vertical: 0; }
+    TickersPane LiveTable { height: 1fr; scrollbar-size-vertical: 0; }
+    TickersPane TextLines { height: 0; }
     """
 
     class Focused(Message):
@@ -64,15 +68,19 @@ class TickersPane(Pane):
         self.is_reversed = False
         self._order: list[str] = []
         self._order_stale = True
-        self._table = LiveTable(columns(0, 2), model.palette, model.glyphs, classes="body")
+        self._table = LiveTable(columns(0, 2), model.palette, model.glyphs)
         self._table.can_focus = False
+        self._market = TextLines()
+        self._market_height = 0
         self._columns: tuple[Column, ...] = ()
         self._price_width = 0
         self._made: dict[str, tuple[TickerRow, bool, int, TableRow]] = {}
 
     def compose(self) -> ComposeResult:
-        """Hold the table."""
-        yield self._table
+        """Hold the table and the lines below it."""
+        with Vertical(classes="body"):
+            yield self._table
+            yield self._market
 
     @property
     def table(self) -> LiveTable:
@@ -92,6 +100,7 @@ class TickersPane(Pane):
         self._fit_columns()
         width = min(SPARK_MAX, self._spark_width())
         rows = [self._row(symbol, width) for symbol in self._order]
+        self._draw_market(len(rows))
         self._table.set_rows(rows, note="" if rows else self.model.waiting_note)
         shown = min(len(rows), max(0, self.inner_height - 1))
         count = f"{shown} of {len(rows)}" if shown < len(rows) else f"{len(rows)}" if rows else ""
@@ -115,6 +124,11 @@ class TickersPane(Pane):
         change = self._change(row)[0].replace(" ", "")
         text = f"{formats.price(row.last, row.price_decimals)} {change}"
         return (text, self.model.palette.direction(row.change_percent))
+
+    def sort_like(self, other: TickersPane) -> None:
+        """Take over how another pane sorts."""
+        self.sort_key, self.is_reversed = other.sort_key, other.is_reversed
+        self._table.set_sort(self.sort_key or None, self.is_reversed)
 
     # --- keys
 
@@ -176,6 +190,18 @@ class TickersPane(Pane):
             self._sort_by(message.column)
 
     # --- drawing
+
+    def _draw_market(self, rows: int) -> None:
+        """Tell about the focused market where the rows leave room."""
+        row = self.model.state.tickers.get(self.model.view.focused)
+        room = self.inner_height - 1 - rows - 1
+        shown = row is not None and room >= ROWS
+        height = room if shown else 0
+        if height != self._market_height:
+            self._market_height = height
+            self._market.styles.height = height
+        lines = market_lines(self.model, row, self.inner_width) if shown and row else []
+        self._market.show(lines)
 
     def _sort_by(self, key: str) -> None:
         self.sort_key = key
@@ -260,7 +286,7 @@ def columns(symbol_width: int, price_width: int) -> tuple[Column, ...]:
         Column("last", "last", max(6, price_width), "right"),
         Column("change", "24 h", 7, "right"),
         Column("spark", "", None, "left", 1),
-        Column("volume", "volume", 6, "right", 2),
+        Column("volume", "volume", 7, "right", 2),
     )
 
 

@@ -76,7 +76,9 @@ class Dashboard(Screen[None], inherit_bindings=False):
 
     async def rebuild(self) -> None:
         """Make all widgets anew, as after a change of colours."""
+        before = self.desk.tickers
         self._build(self.desk.focused_name)
+        self.desk.tickers.sort_like(before)
         await self.recompose()
         self._begin()
         self.draw_all()

@@ -37,6 +37,7 @@ class _Book:
     quantity_decimals: int = 4
     live: bool = False
     note: str = ""
+    best: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Ladder(LineWidget):
         *,
         live: bool,
         note: str = "",
+        best: tuple[float, float] | None = None,
     ) -> None:
         """Show a book.
 
@@ -104,11 +106,12 @@ class Ladder(LineWidget):
             quantity_decimals: Places of quantities, at most.
             live: False when the book is not to be trusted: it is then dimmed.
             note: Stands in the spread row when the book is not live, such as `resynchronising`.
+            best: Best bid and ask that spread and mid are told of, where levels are grouped.
         """
         old = self._book
         if (price_decimals, quantity_decimals) != (old.price_decimals, old.quantity_decimals):
             self.reset()
-        self._book = _Book(bids, asks, price_decimals, quantity_decimals, live, note)
+        self._book = _Book(bids, asks, price_decimals, quantity_decimals, live, note, best)
         if not self._lines or self._book != old:
             self.draw()
 
@@ -199,7 +202,7 @@ class Ladder(LineWidget):
             return _ruled(book.note or "not live", width, palette.warn, self.glyphs)
         if not book.bids or not book.asks:
             return _ruled("one side is empty", width, palette.warn, self.glyphs)
-        bid, ask = book.bids[0][0], book.asks[0][0]
+        bid, ask = book.best or (book.bids[0][0], book.asks[0][0])
         if bid >= ask:
             return _ruled("crossed", width, palette.warn, self.glyphs)
         spread, mid = ask - bid, bid / 2 + ask / 2

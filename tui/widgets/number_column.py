@@ -25,18 +25,24 @@ class NumberColumn:
     def __init__(self) -> None:
         self._largest = 0.0
         self._widest = 0
+        self._is_whole = False
 
     def reset(self) -> None:
         """Forget what was seen (for another market)."""
         self._largest = 0.0
         self._widest = 0
+        self._is_whole = False
 
-    def see(self, values: Iterable[float], most_decimals: int) -> None:
-        """Take `values` into account for unit, places and width."""
+    def see(self, values: Iterable[float], most_decimals: int, room: int = 0) -> None:
+        """Take `values` into account for unit, places and width.
+
+        Where all `most_decimals` of the largest number fit `room` cells, all of them are shown.
+        """
         finite = [abs(value) for value in values if isfinite(value)]
         largest = max(finite, default=0.0)
         if largest > self._largest:
             self._largest = largest
+        self._is_whole = len(formats.quantity(self._largest, most_decimals)) <= room
         self._widest = max(self._widest, len(self.text(self._largest, most_decimals)))
 
     @property
@@ -51,7 +57,7 @@ class NumberColumn:
 
     def _scale(self) -> tuple[float, str]:
         whole = self._whole_digits(self._largest)
-        if whole <= _MOST_WHOLE_DIGITS:
+        if self._is_whole or whole <= _MOST_WHOLE_DIGITS:
             return _UNITS[0]
         return _UNITS[min(len(_UNITS) - 1, (whole - 4) // 3)]
 
@@ -62,16 +68,15 @@ class NumberColumn:
     def text(self, value: float, most_decimals: int) -> str:
         """Return `value` in the column's unit and places, not padded.
 
-        A quantity too small for these places is `<` the least one where that fits the column, so
-        that nothing which is there reads as zero.
+        A quantity too small for these places is `<` the least one, such as `<.0001`, so that
+        nothing which is there reads as zero.
         """
         divisor, unit = self._scale()
         if unit:
             most_decimals = 12
         whole = self._whole_digits(self._largest / divisor)
-        places = max(0, min(most_decimals, _DIGITS - whole))
+        places = most_decimals if self._is_whole else max(0, min(most_decimals, _DIGITS - whole))
         text = formats.quantity(value / divisor, places)
         if value > 0 and not text.strip("0."):
-            least = "<" + formats.quantity(10.0**-places, places)
-            return least if len(least) <= self._widest else text
+            return "<" + formats.quantity(10.0**-places, places).lstrip("0")
         return text

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tui.widgets.glyphs import Glyphs
     from tui.widgets.palette import Palette
 
+SECONDS, MILLISECONDS = 9, 13
+
 
 class TapeRow(NamedTuple):
     """One trade: epoch ms, price (quote asset), quantity (base asset), and who was the taker."""
@@ -90,12 +92,13 @@ class Tape(LineWidget):
             return
         shown = self._rows[-height:]
         price_decimals, quantity_decimals = self._decimals
-        self._quantities.see((row.quantity for row in shown), quantity_decimals)
         self._price_width = max(
             self._price_width, *(len(formats.price(row.price, price_decimals)) for row in shown)
         )
-        room = width - 4 - self._price_width - self._quantities.width
-        time_width = 13 if room >= 13 else 9 if room >= 9 else 0
+        room = width - 4 - self._price_width
+        self._quantities.see((row.quantity for row in shown), quantity_decimals, room - SECONDS)
+        room -= self._quantities.width
+        time_width = MILLISECONDS if room >= MILLISECONDS else SECONDS if room >= SECONDS else 0
         self.set_lines([self._line(row, time_width) for row in reversed(shown)])
 
     def _line(self, row: TapeRow, time_width: int) -> Line:
