@@ -19,6 +19,7 @@ from benchmarks.terminal import Terminal
 SIZE = (160, 48)
 SETTLE_S = 15.0
 MEASURE_S = 30.0
+SILENCE_S = 10.0  # the feed is called stale after 5 s, and drawn so once
 SYMBOLS = ",".join(MARKETS)
 
 
@@ -58,7 +59,7 @@ def main() -> None:
                 child for child in engine_usage.children() if "engine.simulator" in child.cmdline()
             )
             os.kill(exchange.pid, signal.SIGSTOP)
-            opened.drain(5.0)
+            opened.drain(SILENCE_S)
             cpu, rate = measure(opened, MEASURE_S)
             os.kill(exchange.pid, signal.SIGCONT)
             print(f"nothing arriving: terminal {cpu:5.2f} % of a core   {rate:6.2f} KB/s")

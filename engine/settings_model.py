@@ -54,7 +54,7 @@ class TerminalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames_per_s: Annotated[
         float,
         _meta(
-            "how often a second the terminal asks the engine for changes and draws them",
+            "how often a second the terminal asks the engine for changes at most",
             "a number above 0, at most 60",
             low=TINY,
             high=60,

@@ -103,6 +103,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "desk.freeze", ("space",), "freeze", "stop drawing, or go on; the engine goes on anyway",
         DESK, "freeze", footer=True,
     ),
+    Action("desk.repaint", ("ctrl+l",), "repaint", "paint the screen anew", DESK, "app.repaint"),
     Action("desk.notices", ("n",), "notices", "read what has happened", DESK, "app.notices"),
     Action("desk.help", ("question_mark", "f1"), "help", "show all keys", DESK, "app.help",
            footer=True),

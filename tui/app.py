@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 from textual import constants
-from textual._compositor import ChopsUpdate
 from textual.app import App
 from textual.binding import Binding, BindingType
 
@@ -22,7 +21,6 @@ from tui.encoding import wants_ascii
 from tui.link import EngineLink, LinkState
 from tui.model import DeskModel
 from tui.pace import LinkMeter, Pacer
-from tui.paint import TightUpdate
 from tui.panes.forecast_lines import BUSY
 from tui.screen_diff import ScreenDiff
 from tui.screens.dashboard import Dashboard
@@ -32,9 +30,7 @@ from tui.widgets.palette import palettes
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from rich.console import RenderableType
     from textual.driver import Driver
-    from textual.screen import Screen
     from textual.theme import Theme
 
     from engine.market.symbol import SymbolInfo
@@ -128,13 +124,14 @@ class KlinetopApp(App[None], inherit_bindings=False):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self.call_after_refresh(self._start_link)
 
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        tight = TightUpdate(renderable) if isinstance(renderable, ChopsUpdate) else renderable
-        super()._display(screen, tight)
-
     def on_resize(self) -> None:
         """Paint every cell anew: a terminal moves its text about when its size changes."""
         self.screen_diff.forget()
+
+    def action_repaint(self) -> None:
+        """Paint every cell anew, as after another program wrote on the screen."""
+        self.screen_diff.forget()
+        self.screen.refresh()
 
     def _start_link(self) -> None:
         self.run_worker(self.link.run(), name="link", group="link")

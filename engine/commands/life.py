@@ -12,6 +12,7 @@ from engine.commands.asking import ask, run_async, running_engine
 from engine.commands.guard import CommandError
 from engine.commands.options import KlinetopCommand, settings_of
 from engine.commands.output import emit_json, say
+from engine.commands.plain_text import report_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         emit_json(report)
     else:
-        for line in _lines(report):
+        for line in report_lines(report):
             click.echo(line)
 
 
@@ -118,33 +119,3 @@ def _stored_report(settings: Settings) -> dict[str, Any]:
     from engine.commands.stored import stored_report
 
     return stored_report(settings)
-
-
-def _lines(report: dict[str, Any]) -> list[str]:
-    lines = []
-    for part, figures in report.items():
-        shown = _shown(figures) if isinstance(figures, dict) else str(figures)
-        lines.append(f"{part:<9} {shown or '-'}")
-    return lines
-
-
-def _shown(figures: dict[str, Any]) -> str:
-    return "  ".join(
-        f"{name} {_value(value)}" for name, value in figures.items() if value not in (None, "", [])
-    )
-
-
-def _value(value: Any) -> str:
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case int():
-            return f"{value:,}" if value < 1_000_000_000_000 else str(value)
-        case float():
-            return f"{value:,.2f}".rstrip("0").rstrip(".")
-        case dict():
-            return "(" + _shown(value) + ")"
-        case list() | tuple():
-            return "[" + ", ".join(map(_value, value)) + "]"
-        case _:
-            return str(value)

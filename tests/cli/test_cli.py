@@ -188,7 +188,7 @@ def test_status_tells_what_is_stored_without_an_engine(klinetop: Any, stored: Pa
     assert report["engine"]["running"] is False
     assert report["store"]["candles"] == 120
     assert report["store"]["by_source"]["rest"] == 120
-    assert "candles 120" in klinetop("status").out
+    assert "candles            120" in klinetop("status").out
     assert json.loads(klinetop("--demo", "status", "--json").out)["engine"]["source"] == "live"
     assert stored.is_dir()
 
@@ -328,7 +328,7 @@ def test_status_of_a_running_engine(klinetop: Any, scripted: Any) -> None:
     scripted.answers[contract.StatusRequest] = contract.Done(data=data)
     assert json.loads(klinetop("status", "--json").out) == data
     lines = klinetop("status").out.splitlines()
-    assert lines[0].split() == ["engine", "running", "yes", "pid", "7"]
+    assert [line.split() for line in lines[:3]] == [["engine"], ["running", "yes"], ["pid", "7"]]
 
 
 def test_an_engine_of_another_source_is_not_asked(klinetop: Any, scripted: Any) -> None:

@@ -69,6 +69,8 @@ class StoragePane(Pane):
             return ("filling", palette.warn)
         if storage.gaps.get("open", 0) or storage.dropped:
             return ("incomplete", palette.warn)
+        if not storage.candles:
+            return ("nothing yet", palette.dim)
         return ("complete", palette.up)
 
     def _rows(self, storage: StorageSection) -> list[Line]:
