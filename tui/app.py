@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -134,6 +135,9 @@ class KlinetopApp(App[None], inherit_bindings=False):
         self.screen.refresh()
 
     def _start_link(self) -> None:
+        # What stands now stays: without it a full collection no longer halts a frame for 50 ms.
+        gc.collect()
+        gc.freeze()
         self.run_worker(self.link.run(), name="link", group="link")
 
     async def action_leave(self, detach: bool) -> None:

@@ -81,7 +81,7 @@ class Desk(Container):
         self.is_maximised = False
         self._behind: frozenset[str] = frozenset({"trades", "storage"})
         self._layout = PlanLayout()
-        self._paces = {name: Pace(pane.LEAST_S) for name, pane in self.panes.items()}
+        self._paces = {name: Pace(pane.LEAST_S, pane.OFFSET_S) for name, pane in self.panes.items()}
         self._waiting: set[str] = set()
 
     @property

@@ -158,15 +158,24 @@ class Pace:
     """Lets something happen at most once in `interval_s`, on beats that all paces share.
 
     Panes that are drawn twice a second are so in a frame in which those of four times a second are
-    drawn as well: each frame costs the terminal something, however little is in it.
+    drawn as well: each frame costs the terminal something, however little is in it. Offsets spread
+    the slow panes over those frames, so that none is long enough to keep a key waiting.
 
     Args:
         interval_s: Seconds between beats; 0 lets everything happen.
+        offset_s: How much later than those of offset 0 these beats come.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, interval_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        interval_s: float,
+        offset_s: float = 0.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.interval_s = interval_s
+        self.offset_s = offset_s
         self._clock = clock
         self._beat: int | None = None
 
@@ -174,7 +183,7 @@ class Pace:
         """Return whether it may happen now, and count it as happened if so."""
         if not self.interval_s:
             return True
-        beat = int(self._clock() / self.interval_s)
+        beat = int((self._clock() - self.offset_s) // self.interval_s)
         if beat == self._beat:
             return False
         self._beat = beat

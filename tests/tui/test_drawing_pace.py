@@ -23,7 +23,7 @@ def drawn(monkeypatch):
         counts = dict.fromkeys(app.dashboard.desk.panes, 0)
         now = {"s": 100.0}
         desk = app.dashboard.desk
-        desk._paces = {name: Pace(pane.LEAST_S, clock=lambda: now["s"])
+        desk._paces = {name: Pace(pane.LEAST_S, pane.OFFSET_S, clock=lambda: now["s"])
                        for name, pane in desk.panes.items()}  # fmt: skip
         app.dashboard._second = Pace(3600.0, clock=lambda: 100.0)
         app.dashboard._second.take()
@@ -90,7 +90,7 @@ async def test_what_waited_is_drawn_with_a_later_frame_though_that_is_empty(desk
         now["s"] += 0.25
         deliver(app, empty)
         assert (counts["book"], counts["trades"]) == (2, 2)
-        assert (counts["chart"], counts["tickers"]) == (1, 1)
+        assert (counts["chart"], counts["tickers"]) == (2, 1)
         now["s"] += 0.75
         deliver(app, empty)
         assert set(counts.values()) == {2}

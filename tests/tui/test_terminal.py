@@ -96,7 +96,7 @@ async def test_deltas_change_what_is_drawn(desk, app, engine):
             )
         )
         await desk.until(pilot, lambda: "C 84,999.99" in desk.screen_text(app))
-        assert "▸● BTCUSDT  84,999.99" in desk.screen_text(app)
+        await desk.until(pilot, lambda: "▸● BTCUSDT  84,999.99" in desk.screen_text(app))
 
 
 async def test_enter_on_a_ticker_makes_it_the_focus_everywhere(desk, app, engine):

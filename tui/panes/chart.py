@@ -28,6 +28,7 @@ class ChartPane(Pane):
     NAME = "chart"
     SECTIONS = frozenset({"chart", "forecast"})
     LEAST_S = 0.5
+    OFFSET_S = 0.25
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("chart")]
 
     class WantsBars(Message):

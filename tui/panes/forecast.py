@@ -32,6 +32,7 @@ class ForecastPane(Pane):
     NAME = "forecast"
     SECTIONS = frozenset({"forecast"})
     LEAST_S = 1.0
+    OFFSET_S = 0.75
     DEFAULT_CSS = """
     ForecastPane .body { layout: vertical; overflow: hidden hidden; }
     ForecastPane .body.-beside { layout: horizontal; }

@@ -53,11 +53,13 @@ class Pane(Widget, can_focus=True, can_focus_children=False):
         NAME: Which pane it is (`tui.actions.PANE_NAMES`).
         SECTIONS: Sections of a frame whose change makes it draw.
         LEAST_S: Seconds between two drawings of what the engine sent; keys are answered at once.
+        OFFSET_S: How much later than others its drawings come, so that not all fall together.
     """
 
     NAME: ClassVar[str] = ""
     SECTIONS: ClassVar[frozenset[str]] = frozenset()
     LEAST_S: ClassVar[float] = 0.25
+    OFFSET_S: ClassVar[float] = 0.0
     DEFAULT_CSS = """
     Pane { layout: vertical; overflow: hidden hidden; }
     Pane > .body { margin: 1; width: 1fr; height: 1fr; }

@@ -34,6 +34,7 @@ class StoragePane(Pane):
     NAME = "storage"
     SECTIONS = frozenset({"storage"})
     LEAST_S = 1.0
+    OFFSET_S = 0.5
 
     def __init__(self, model: DeskModel) -> None:
         super().__init__(model)

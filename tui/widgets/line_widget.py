@@ -138,6 +138,22 @@ class LineWidget(Widget):
         """Draw for the new size."""
         self.draw()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the rows of `crop`; without borders and padding they need no more styling."""
+        if self.content_region.size != self.region.size or self.opacity < 1:
+            return super().render_lines(crop)
+        filters = self.get_line_filters()
+        background = self.background_colors[1]
+        strips = []
+        for y in crop.line_range:
+            strip = self.render_line(y)
+            for line_filter in filters:
+                strip = strip.apply_filter(line_filter, background)
+            strips.append(strip)
+        if crop.column_span == (0, self.region.width):
+            return strips
+        return [strip.crop(*crop.column_span) for strip in strips]
+
     def render_line(self, y: int) -> Strip:
         """Return row `y` from the cache, or build it."""
         width = self.size.width
