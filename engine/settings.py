@@ -259,8 +259,12 @@ def _symbols(key: Key, names: tuple[str, ...], given: _Given) -> tuple[str, ...]
 def _replay_file(key: Key, path: Path, given: _Given) -> Path:
     absolute = _absolute(key, path, given)
     if not absolute.is_file():
-        raise SettingsError(f"{given.place}: there is no file {path} to replay.")
+        raise SettingsError(f"{given.place}: there is no file {_printable(path)} to replay.")
     return absolute
+
+
+def _printable(path: Path) -> str:
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(path))
 
 
 def _absolute(key: Key, path: Path, given: _Given) -> Path:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from engine.binance.stream_types import StreamLimits
@@ -18,6 +20,11 @@ from engine.settings import Settings
 from engine.simulator.generated import GeneratedMarket
 from engine.simulator.server import Running, serve
 from engine.store import Store
+
+# A build must not fail by chance; developers' runs explore further each time.
+hypothesis.settings.register_profile("ci", derandomize=True, database=None)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 START_MS = 1_795_000_012_345
 PAIR = ("BTCUSDT", "LTCUSDT")

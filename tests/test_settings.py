@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -291,6 +291,8 @@ def test_json_holds_every_setting(
 @hypothesis_settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+@example(name="replay", text="0\n")
+@example(name="data_dir", text="\x00")
 @given(name=st.sampled_from(sorted(setting_keys())), text=st.text(max_size=30))
 def test_any_text_is_either_taken_or_refused_in_one_line(name: str, text: str) -> None:
     key = setting_keys()[name]
