@@ -82,7 +82,7 @@ async def test_rest_that_fails_after_the_outage_is_waited_for(
     await eventually(lambda: status_section(engine).connection == "offline")
     await eventually(lambda: status_section(engine).connection == "live")
     await eventually(lambda: engine.store.reader.gap_counts()["open"] >= 2)
-    assert "400" in storage_section(engine).backfill
+    await eventually(lambda: "400" in storage_section(engine).backfill)
     running.faults.rest_status = None
     await eventually(lambda: engine.store.reader.gap_counts()["open"] == 0)
     await eventually(lambda: engine.history.pending == 0)
