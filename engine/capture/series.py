@@ -121,11 +121,6 @@ class Series:
         """Open time of the first candle in memory."""
         return self._times[0] if self._times else None
 
-    @property
-    def last_closed(self) -> Candle | None:
-        """The newest closed candle in memory."""
-        return next((candle for candle in reversed(self.candles[-3:]) if candle.closed), None)
-
     def _replace(self, at: int, candle: Candle, revision: int) -> bool:
         known = self.candles[at]
         if known == candle or (known.closed and not candle.closed):

@@ -43,10 +43,6 @@ _STREAM_OF_EVENT = {
 }
 
 
-class RecordingError(ValueError):
-    """Raised for a recording that can not be played; its text is a sentence for users."""
-
-
 class Line(NamedTuple):
     """One recorded message.
 

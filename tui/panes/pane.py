@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from tui.actions import PANE_NAMES, PANE_TITLES
 from tui.cells import Cell, Line, fit, width_of
-from tui.widgets.line_widget import changed_span, line_text, to_strip
+from tui.widgets.line_widget import changed_span, to_strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,11 +87,6 @@ class Pane(Widget, can_focus=True, can_focus_children=False):
     def inner_height(self) -> int:
         """Rows inside the frame."""
         return max(0, self.size.height - 2)
-
-    @property
-    def title_text(self) -> str:
-        """The title line without styles."""
-        return line_text(self._title)
 
     def draw(self) -> None:
         """Draw all of it from the model."""
