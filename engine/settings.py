@@ -17,14 +17,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from engine.market.interval import UnknownInterval, parse_interval
-from engine.settings_model import (
-    ForecastSettings,
-    Key,
-    Settings,
-    TerminalSettings,
-    decode_path,
-    setting_keys,
-)
+from engine.settings_model import Key, Settings, decode_path, setting_keys
+from engine.settings_tables import ForecastSettings, TerminalSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,9 +36,22 @@ __all__ = [
 
 SETTINGS_VARIABLE = "KLINETOP_SETTINGS"
 ENGINE_SETTINGS_VARIABLE = "KLINETOP_ENGINE_SETTINGS"
-_OTHER_VARIABLES = frozenset({"KLINETOP_RECORDINGS", ENGINE_SETTINGS_VARIABLE, SETTINGS_VARIABLE})
+MAIL_PASSWORD_VARIABLE = "KLINETOP_MAIL_PASSWORD"  # noqa: S105
+_OTHER_VARIABLES = frozenset(
+    {
+        "KLINETOP_RECORDINGS",
+        ENGINE_SETTINGS_VARIABLE,
+        MAIL_PASSWORD_VARIABLE,
+        SETTINGS_VARIABLE,
+    }
+)
 _SYMBOL = re.compile(r"[\w.\-]{1,50}")
 _SCHEMES = {"rest_url": ("http", "https"), "stream_url": ("ws", "wss")}
+_LISTS = frozenset({"symbols", "markets", "intervals", "mail.to", "replay"})
+_PATHS = frozenset(
+    {"data_dir", "report.directory", "mail.password_file", "mail.ca_file", "record.directory"}
+)
+_TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _NEEDS_SOURCE = {
     "seed": ("demo",),
     "replay_from": ("replay",),
@@ -207,7 +214,7 @@ def _converted(key: Key, given: _Given) -> Any:
         value = math.inf
     elif given.is_text:
         value = _split(key.name, value)
-    elif key.name in ("symbols", "replay") and isinstance(value, tuple):
+    elif key.name in _LISTS and isinstance(value, tuple):
         value = [str(item) for item in value]
     try:
         converted = msgspec.convert(value, key.type, strict=not given.is_text, dec_hook=decode_path)
@@ -217,7 +224,7 @@ def _converted(key: Key, given: _Given) -> Any:
 
 
 def _split(name: str, text: str) -> Any:
-    if name == "symbols":
+    if name in _LISTS and name != "replay":
         return [item for item in re.split(r"[,\s]+", text) if item]
     if name == "replay":
         return [item for item in text.split(",") if item]
@@ -226,20 +233,41 @@ def _split(name: str, text: str) -> Any:
 
 def _checked(key: Key, value: Any, given: _Given) -> Any:
     match key.name:
-        case "data_dir":
-            return _absolute(key, value, given)
+        case name if name in _PATHS:
+            return None if value is None else _absolute(key, value, given)
         case "replay":
             return tuple(_replay_file(key, path, given) for path in value)
         case "symbols":
             return _symbols(key, value, given)
         case "interval":
             return _interval(value, given)
+        case "intervals":
+            return _intervals(key, value, given)
+        case "markets":
+            return tuple(dict.fromkeys(name if name == "all" else name.upper() for name in value))
+        case "report.at":
+            return _time_of_day(key, value, given)
         case "rest_url" | "stream_url":
-            if not _is_address(value, _SCHEMES[key.name]):
-                raise _refused(key, given)
-            return value.rstrip("/")
-        case _ if isinstance(value, int | float) and not key.low <= value <= key.high:
-            raise _refused(key, given)
+            return _address(key, value, given)
+        case _:
+            return _number(key, value, given)
+
+
+def _number(key: Key, value: Any, given: _Given) -> Any:
+    if isinstance(value, int | float) and not key.low <= value <= key.high:
+        raise _refused(key, given)
+    return value
+
+
+def _address(key: Key, value: str, given: _Given) -> str:
+    if not _is_address(value, _SCHEMES[key.name]):
+        raise _refused(key, given)
+    return value.rstrip("/")
+
+
+def _time_of_day(key: Key, value: str | None, given: _Given) -> str | None:
+    if value is not None and not _TIME_OF_DAY.fullmatch(value):
+        raise _refused(key, given)
     return value
 
 
@@ -248,6 +276,12 @@ def _interval(name: str, given: _Given) -> str:
         return parse_interval(name).name
     except UnknownInterval as error:
         raise SettingsError(f"{given.place}: {' '.join(str(error).split())}") from None
+
+
+def _intervals(key: Key, names: tuple[str, ...], given: _Given) -> tuple[str, ...]:
+    if not names:
+        raise _refused(key, given)
+    return tuple(dict.fromkeys(_interval(name, given) for name in names))
 
 
 def _symbols(key: Key, names: tuple[str, ...], given: _Given) -> tuple[str, ...]:
@@ -300,15 +334,17 @@ def _shown(value: Any) -> str:
 
 
 def _assembled(values: Mapping[str, Any]) -> Settings:
-    parts: dict[str, dict[str, Any]] = {"": {}, "terminal": {}, "forecast": {}}
+    tables = {
+        field.name: field.type
+        for field in msgspec.structs.fields(Settings)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
+    }
+    parts: dict[str, dict[str, Any]] = {"": {}, **{name: {} for name in tables}}
     for name, value in values.items():
         table, _, key = name.rpartition(".")
         parts[table][key] = value
-    return Settings(
-        **parts[""],
-        terminal=TerminalSettings(**parts["terminal"]),
-        forecast=ForecastSettings(**parts["forecast"]),
-    )
+    made: dict[str, Any] = {name: kind(**parts[name]) for name, kind in tables.items()}
+    return Settings(**parts[""], **made)
 
 
 def _check_source(settings: Settings, overrides: Mapping[str, Any]) -> None:

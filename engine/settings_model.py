@@ -14,13 +14,23 @@ from urllib.parse import urlsplit
 import msgspec
 
 from engine.settings_files import holds_recording
+from engine.settings_tables import (
+    TINY,
+    DiskSettings,
+    ForecastSettings,
+    MailSettings,
+    RecordSettings,
+    ReportSettings,
+    RetentionSettings,
+    TerminalSettings,
+    meta,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 REST_URL = "https://data-api.binance.vision"
 STREAM_URL = "wss://data-stream.binance.vision"
-TINY = 1e-9
 DEMO_SEED = 7
 DEMO_SPEED = 20.0
 KLINE_REPLAY_SPEED = 60.0
@@ -41,131 +51,50 @@ DEFAULT_SYMBOLS = (
 _BINANCE_DOMAINS = ("binance.vision", "binance.com")
 
 
-def _meta(
-    description: str, expects: str, *, low: float = -math.inf, high: float = math.inf
-) -> msgspec.Meta:
-    extra = {"expects": expects, "low": low, "high": high}
-    return msgspec.Meta(description=description, extra=extra)
-
-
-class TerminalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the terminal looks and how often it asks the engine."""
-
-    frames_per_s: Annotated[
-        float,
-        _meta(
-            "how often a second the terminal asks the engine for changes at most",
-            "a number above 0, at most 60",
-            low=TINY,
-            high=60,
-        ),
-    ] = 10.0
-    ascii: Annotated[
-        bool | None,
-        _meta("whether to draw with ASCII only; unset, the locale decides", "true or false"),
-    ] = None
-    palette: Annotated[
-        Literal["default", "okabe-ito", "mono"],
-        _meta(
-            "the set of colours; okabe-ito is safe for colour-blind eyes",
-            "one of default, okabe-ito, mono",
-        ),
-    ] = "default"
-    up_color: Annotated[
-        Literal["green", "red"],
-        _meta("the colour of rising prices", "green or red"),
-    ] = "green"
-
-
-class ForecastSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the forecast looks at and how it is trained."""
-
-    lookahead: Annotated[
-        int,
-        _meta(
-            "how many candles ahead the forecast looks",
-            "a whole number from 1 to 1000",
-            low=1,
-            high=1000,
-        ),
-    ] = 5
-    window: Annotated[
-        int,
-        _meta(
-            "how many candles the network sees at once",
-            "a whole number from 2 to 1000",
-            low=2,
-            high=1000,
-        ),
-    ] = 10
-    train_rows: Annotated[
-        int,
-        _meta(
-            "how many candles a training job uses",
-            "a whole number from 500 to 10000000",
-            low=500,
-            high=10_000_000,
-        ),
-    ] = 20_000
-    networks: Annotated[
-        int,
-        _meta(
-            "how many networks, each with a seed of its own, make one model",
-            "a whole number from 1 to 50",
-            low=1,
-            high=50,
-        ),
-    ] = 3
-    epochs: Annotated[
-        int,
-        _meta(
-            "how many epochs a network is trained at most",
-            "a whole number from 1 to 10000",
-            low=1,
-            high=10_000,
-        ),
-    ] = 12
-    threads: Annotated[
-        int,
-        _meta(
-            "how many processor threads a training job may use",
-            "a whole number from 1 to 256",
-            low=1,
-            high=256,
-        ),
-    ] = 2
-
-
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of one run. Build it with `engine.settings.load_settings`."""
 
     data_dir: Annotated[
         Path | None,
-        _meta(
+        meta(
             "the directory of database, models and log; unset, each source has one of its own",
             "the path of a directory",
         ),
     ] = None
     rest_url: Annotated[
-        str, _meta("the address of the exchange's REST interface", "an http:// or https:// address")
+        str, meta("the address of the exchange's REST interface", "an http:// or https:// address")
     ] = REST_URL
     stream_url: Annotated[
-        str, _meta("the address of the exchange's streams", "a ws:// or wss:// address")
+        str, meta("the address of the exchange's streams", "a ws:// or wss:// address")
     ] = STREAM_URL
     symbols: Annotated[
         tuple[str, ...],
-        _meta("the markets of the watchlist", "a list of symbols such as BTCUSDT"),
+        meta("the markets of the watchlist", "a list of symbols such as BTCUSDT"),
     ] = DEFAULT_SYMBOLS
+    markets: Annotated[
+        tuple[str, ...],
+        meta(
+            "the markets that are captured beside the watchlist, day and night",
+            "all, quote assets such as USDT, symbols, or patterns such as BTC*",
+        ),
+    ] = ()
+    intervals: Annotated[
+        tuple[str, ...],
+        meta(
+            "the intervals that are streamed and stored of every captured market",
+            "a list of intervals from 1s to 1M, such as 1m,1h",
+        ),
+    ] = ("1m",)
     interval: Annotated[
-        str, _meta("the interval that chart and forecast start with", "an interval such as 1m")
+        str, meta("the interval that chart and forecast start with", "an interval such as 1m")
     ] = "1m"
     demo: Annotated[
         bool,
-        _meta("whether to run on a generated market, without any network", "true or false"),
+        meta("whether to run on a generated market, without any network", "true or false"),
     ] = False
     speed: Annotated[
         float | None,
-        _meta(
+        meta(
             "exchange seconds per second of a demo, a replay or a simulated exchange; "
             "a replay may also run at max",
             "a number above 0, or max for a replay",
@@ -174,22 +103,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     replay: Annotated[
         tuple[Path, ...],
-        _meta("files to replay: kline CSV or recordings", "a list of paths of files"),
+        meta("files to replay: kline CSV or recordings", "a list of paths of files"),
     ] = ()
     replay_from: Annotated[
         str | None,
-        _meta(
+        meta(
             "the exchange time at which a replay starts; what came before is history",
             "a date and time such as 2024-12-20 or '20 Dec, 2024'",
         ),
     ] = None
     seed: Annotated[
         int,
-        _meta("the seed of the generated market", "a whole number, 0 or above", low=0, high=2**53),
+        meta("the seed of the generated market", "a whole number, 0 or above", low=0, high=2**53),
     ] = DEMO_SEED
     history_days: Annotated[
         float | None,
-        _meta(
+        meta(
             "days of 1m history to hold for each market; unset, the source decides",
             "a number above 0",
             low=TINY,
@@ -198,13 +127,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     auto_train: Annotated[
         bool | None,
-        _meta(
+        meta(
             "whether a first model is trained without a key press; unset, only in a demo",
             "true or false",
         ),
     ] = None
     terminal: TerminalSettings = TerminalSettings()
     forecast: ForecastSettings = ForecastSettings()
+    report: ReportSettings = ReportSettings()
+    mail: MailSettings = MailSettings()
+    retention: RetentionSettings = RetentionSettings()
+    disk: DiskSettings = DiskSettings()
+    record: RecordSettings = RecordSettings()
 
     @property
     def source(self) -> Literal["live", "demo", "replay"]:

@@ -25,6 +25,8 @@ _METAVARS = {
     "rest_url": "ADDRESS",
     "stream_url": "ADDRESS",
     "symbols": "A,B,…",
+    "markets": "all,A,B*,…",
+    "intervals": "1m,1h,…",
     "demo": None,
     "speed": "NUMBER",
     "replay": "FILE…",

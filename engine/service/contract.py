@@ -13,11 +13,18 @@ from typing import Any
 import msgspec
 
 from engine.market.candle import Candle
+from engine.market.capture_figures import (
+    BackfillProgress,
+    DayQuality,
+    DiskState,
+    GapRow,
+    MarketCoverage,
+)
 from engine.market.forecast import JobInfo, ModelInfo, PredictionRow, TrackRecord
 from engine.market.symbol import SymbolInfo
 from engine.market.trade import Trade
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
 
@@ -101,6 +108,79 @@ class Backfill(msgspec.Struct, frozen=True, tag=True):
     end_ms: int
 
 
+class BackfillMarkets(msgspec.Struct, frozen=True, tag=True):
+    """Queue a job that fetches what the store lacks of many markets; it survives a restart.
+
+    Attributes:
+        markets: Like the setting `markets`: `all`, quote assets, symbols, patterns.
+        start_ms: First open time wanted.
+        end_ms: Exclusive.
+
+    The answer is `Done` with `job` (its number) and `markets` (how many) in its data.
+    """
+
+    markets: tuple[str, ...]
+    interval: str
+    start_ms: int
+    end_ms: int
+
+
+class BackfillState(msgspec.Struct, frozen=True, tag=True):
+    """Ask how far a job is.
+
+    The answer is `Done` whose data hold `job`, `state` (waiting, running, done, failed,
+    cancelled), `message`, and the fields of `BackfillProgress`.
+    """
+
+    job: int
+
+
+class CancelBackfill(msgspec.Struct, frozen=True, tag=True):
+    """Give up a job, or all of them (0); what was fetched stays."""
+
+    job: int = 0
+
+
+class CoverageRequest(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the coverage of captured markets, hour by hour (answered by `Coverage`).
+
+    Attributes:
+        interval: Interval of the series.
+        hours: How many hours, ending with the current one.
+        query: Letters that the names must hold in order; empty takes all.
+        worst_first: Whether those with most missing candles come first, else by name.
+        offset: Rows to leave out at the beginning, of at most `limit` that are told.
+    """
+
+    interval: str = "1m"
+    hours: int = 24
+    query: str = ""
+    worst_first: bool = True
+    offset: int = 0
+    limit: int = 50
+
+
+class GapsRequest(msgspec.Struct, frozen=True, tag=True):
+    """Ask for rows of the gap ledger, the newest first (answered by `Gaps`).
+
+    Attributes:
+        symbol: A market; empty takes all.
+        states: States wanted; empty takes all.
+        offset: Rows to leave out at the beginning, of at most `limit` that are told.
+    """
+
+    symbol: str = ""
+    states: tuple[str, ...] = ()
+    offset: int = 0
+    limit: int = 100
+
+
+class RetryGaps(msgspec.Struct, frozen=True, tag=True):
+    """Ask the exchange again at once for open and unfillable gaps of a market, or of all."""
+
+    symbol: str = ""
+
+
 class Retrain(msgspec.Struct, frozen=True, tag=True):
     """Queue a training job; with `wait` the answer comes when it has ended."""
 
@@ -141,6 +221,12 @@ Request = (
     | Unwatch
     | Search
     | Backfill
+    | BackfillMarkets
+    | BackfillState
+    | CancelBackfill
+    | CoverageRequest
+    | GapsRequest
+    | RetryGaps
     | Retrain
     | Cancel
     | Import
@@ -301,6 +387,10 @@ class StorageSection(msgspec.Struct, frozen=True):
             time, oldest first; None where none was expected.
         backfill: Progress of a running backfill in words; empty when none runs.
         weight_used: REST weight used in the current minute, and its limit.
+        progress: How far the fetching of missing candles is; None while nothing is fetched.
+        quality: Quality of capture in the last 24 hours; None until it is worked out.
+        disk: The disk of the data directory; None until it was looked at.
+        recording: The recording that is written and its size, in words; empty without one.
     """
 
     candles: int
@@ -318,6 +408,10 @@ class StorageSection(msgspec.Struct, frozen=True):
     coverage: tuple[float | None, ...] = ()
     backfill: str = ""
     weight_used: tuple[int, int] = (0, 0)
+    progress: BackfillProgress | None = None
+    quality: DayQuality | None = None
+    disk: DiskState | None = None
+    recording: str = ""
 
 
 class ForecastSection(msgspec.Struct, frozen=True):
@@ -382,6 +476,22 @@ class Found(msgspec.Struct, frozen=True, tag=True):
     symbols: tuple[SymbolInfo, ...]
 
 
+class Coverage(msgspec.Struct, frozen=True, tag=True):
+    """Answer to `CoverageRequest`; `first_hour_ms` is the open time of the first cell's hour."""
+
+    first_hour_ms: int
+    total: int
+    rows: tuple[MarketCoverage, ...]
+
+
+class Gaps(msgspec.Struct, frozen=True, tag=True):
+    """Answer to `GapsRequest`: rows, how many there are in all, and candles by state."""
+
+    total: int
+    candles_by_state: dict[str, int]
+    rows: tuple[GapRow, ...]
+
+
 class Done(msgspec.Struct, frozen=True, tag=True):
     """A command was carried out; `data` holds plain JSON-like values."""
 
@@ -396,7 +506,7 @@ class Problem(msgspec.Struct, frozen=True, tag=True):
     usage: bool = False
 
 
-Answer = Welcome | Frame | Found | Done | Problem
+Answer = Welcome | Frame | Found | Coverage | Gaps | Done | Problem
 
 _request_decoder = msgspec.msgpack.Decoder(Request)
 _answer_decoder = msgspec.msgpack.Decoder(Answer)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x6B6C696E  # "klin", in the header of the file
 
 _TABLES = """
@@ -140,6 +140,97 @@ CREATE TRIGGER outcome_stays BEFORE DELETE ON outcome
 BEGIN SELECT RAISE(ABORT, 'an outcome is never deleted'); END;
 """
 
+_CAPTURE = """
+ALTER TABLE gap ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE gap ADD COLUMN first_seen_ms INTEGER;
+ALTER TABLE gap ADD COLUMN first_empty_ms INTEGER;
+CREATE INDEX gap_by_state ON gap (state, from_ms);
+
+ALTER TABLE session ADD COLUMN exchange_ms INTEGER;
+
+CREATE TABLE captured (
+    symbol_id INTEGER NOT NULL REFERENCES symbol (id),
+    interval TEXT NOT NULL CHECK (interval <> ''),
+    from_ms INTEGER NOT NULL,
+    to_ms INTEGER CHECK (to_ms >= from_ms),
+    PRIMARY KEY (symbol_id, interval, from_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE market_status (
+    symbol_id INTEGER NOT NULL REFERENCES symbol (id),
+    from_ms INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    PRIMARY KEY (symbol_id, from_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE series_start (
+    symbol_id INTEGER NOT NULL REFERENCES symbol (id),
+    interval TEXT NOT NULL,
+    first_ms INTEGER NOT NULL,
+    PRIMARY KEY (symbol_id, interval)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE coverage (
+    symbol_id INTEGER NOT NULL REFERENCES symbol (id),
+    interval TEXT NOT NULL,
+    day_ms INTEGER NOT NULL,
+    expected INTEGER NOT NULL,
+    by_stream INTEGER NOT NULL,
+    by_rest INTEGER NOT NULL,
+    by_both INTEGER NOT NULL,
+    by_import INTEGER NOT NULL,
+    missing INTEGER NOT NULL,
+    exchange_hole INTEGER NOT NULL,
+    unfillable INTEGER NOT NULL,
+    written_wall_ms INTEGER NOT NULL,
+    PRIMARY KEY (symbol_id, interval, day_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hour_figures (
+    hour_ms INTEGER PRIMARY KEY,
+    messages INTEGER NOT NULL DEFAULT 0,
+    reconnects INTEGER NOT NULL DEFAULT 0,
+    renewals INTEGER NOT NULL DEFAULT 0,
+    bad INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0,
+    offline_ms INTEGER NOT NULL DEFAULT 0,
+    offset_low_ms REAL,
+    offset_median_ms REAL,
+    offset_high_ms REAL,
+    latency_counts TEXT NOT NULL DEFAULT '{}'
+) STRICT;
+
+CREATE TABLE reread (
+    day_ms INTEGER PRIMARY KEY,
+    candles INTEGER NOT NULL,
+    differing INTEGER NOT NULL,
+    wall_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE backfill_job (
+    id INTEGER PRIMARY KEY,
+    markets TEXT NOT NULL,
+    interval TEXT NOT NULL,
+    start_ms INTEGER NOT NULL,
+    end_ms INTEGER NOT NULL CHECK (end_ms > start_ms),
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'failed', 'cancelled')),
+    rows INTEGER NOT NULL DEFAULT 0,
+    message TEXT NOT NULL DEFAULT '',
+    created_wall_ms INTEGER NOT NULL,
+    changed_wall_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE resample_difference (
+    symbol_id INTEGER NOT NULL REFERENCES symbol (id),
+    interval TEXT NOT NULL,
+    open_time_ms INTEGER NOT NULL,
+    exchange_values TEXT NOT NULL,
+    resampled_values TEXT NOT NULL,
+    wall_ms INTEGER NOT NULL,
+    PRIMARY KEY (symbol_id, interval, open_time_ms)
+) STRICT, WITHOUT ROWID;
+"""
+
 _PRAGMAS = (
     "busy_timeout = 5000",
     "foreign_keys = ON",
@@ -147,6 +238,7 @@ _PRAGMAS = (
     "cache_size = -16000",
 )
 _WRITER_PRAGMAS = (
+    "auto_vacuum = INCREMENTAL",  # of use in an empty file only; `db vacuum` converts others
     "journal_mode = WAL",
     "synchronous = FULL",
     "wal_autocheckpoint = 1000",
@@ -177,6 +269,12 @@ def migrate(connection: sqlite3.Connection) -> None:
             database.execute(statement)
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         database.execute("PRAGMA user_version = 1")
+
+    @migrations()  # type: ignore[untyped-decorator]
+    def capture(database: Any) -> None:
+        for statement in _statements(_CAPTURE):
+            database.execute(statement)
+        database.execute("PRAGMA user_version = 2")
 
     migrations.apply(sqlite_utils.Database(connection, execute_plugins=False))
 
