@@ -73,6 +73,8 @@ def test_every_setting_can_be_set_by_file_and_variable(tmp_path: Path) -> None:
         "rest_url": ("http://h:1", "http://h:1/", "http://h:1"),
         "stream_url": ("ws://h:1", "ws://h:1/", "ws://h:1"),
         "symbols": (["a1", "b2", "A1"], "a1, b2 A1", ("A1", "B2")),
+        "markets": (["all", "usdt", "Btc*"], "all,usdt Btc*", ("all", "USDT", "BTC*")),
+        "intervals": (["1m", "1M"], "1m,1M,1m", ("1m", "1M")),
         "interval": ("1M", "1M", "1M"),
         "demo": (True, "true", True),
         "speed": (2, "2", 2.0),
@@ -91,6 +93,27 @@ def test_every_setting_can_be_set_by_file_and_variable(tmp_path: Path) -> None:
         "forecast.networks": (1, "1", 1),
         "forecast.epochs": (2, "2", 2),
         "forecast.threads": (1, "1", 1),
+        "report.at": ("23:59", "23:59", "23:59"),
+        "report.format": ("csv", "csv", "csv"),
+        "report.directory": (str(tmp_path), str(tmp_path), tmp_path),
+        "mail.host": ("mail.example", "mail.example", "mail.example"),
+        "mail.port": (465, "465", 465),
+        "mail.security": ("tls", "tls", "tls"),
+        "mail.user": ("me", "me", "me"),
+        "mail.password_file": ("k.csv", str(replay), replay),
+        "mail.ca_file": ("k.csv", str(replay), replay),
+        "mail.sender": ("a@b.example", "a@b.example", "a@b.example"),
+        "mail.to": (
+            ["a@b.example", "c@d.example"],
+            "a@b.example,c@d.example",
+            ("a@b.example", "c@d.example"),
+        ),
+        "retention.days": (0, "0", 0.0),
+        "retention.max_gb": (2, "2", 2.0),
+        "disk.warn_mb": (10, "10", 10.0),
+        "disk.floor_mb": (1, "1", 1.0),
+        "record.directory": (str(tmp_path), str(tmp_path), tmp_path),
+        "record.keep_hours": (24, "24", 24.0),
     }
     keys = setting_keys()
     assert samples.keys() == keys.keys()
@@ -110,6 +133,8 @@ def test_every_setting_can_be_set_by_file_and_variable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("[report]\nat = '24:00'", ("report.at", "'24:00'", "a time such as 00:10")),
+        ("intervals = ['1x']", ("intervals", "no interval '1x'")),
         ("symbls = []", ("no setting symbls", "did you mean symbols?")),
         ("[terminal]\npalete = 'mono'", ("terminal.palete", "did you mean terminal.palette?")),
         ("interval = 5", ("interval in", "is 5", "interval that chart")),
