@@ -151,6 +151,11 @@ ACTIONS: Final[tuple[Action, ...]] = (
            "group(1)", footer=True),
     Action("book.ungroup", ("G",), "ungroup", "group prices by the next smaller step", "book",
            "group(-1)", footer=True),
+    # --- storage
+    Action("storage.gaps", ("g",), "gaps", "walk the gaps: what is missing, and why", "storage",
+           "app.gaps", footer=True),
+    Action("storage.coverage", ("c",), "coverage", "coverage of every market, hour by hour",
+           "storage", "app.coverage", footer=True),
     # --- chart
     Action("chart.older", ("h", "left"), "crosshair", "move the crosshair to older candles",
            "chart", "crosshair(-1)", footer=True, palette=False),

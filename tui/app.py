@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from textual.theme import Theme
 
     from engine.market.symbol import SymbolInfo
-    from engine.service.contract import Frame, Notice, Request, Welcome
+    from engine.service.contract import Answer, Frame, Notice, Request, Welcome
     from tui.link import Client
     from tui.model import TerminalOptions
     from tui.panes.book import BookPane
@@ -334,6 +334,35 @@ class KlinetopApp(App[None], inherit_bindings=False):
         from tui.screens.notices import NoticesScreen
 
         self.push_screen(NoticesScreen(self.model))
+
+    def action_gaps(self, symbol: str = "") -> None:
+        """Show the ledger of gaps, of one market or of all."""
+        from tui.screens.gaps import GapsScreen
+
+        self.push_screen(GapsScreen(self.model, self, symbol))
+
+    def action_coverage(self) -> None:
+        """Show how complete each market is."""
+        from tui.screens.coverage import CoverageScreen
+
+        self.push_screen(CoverageScreen(self.model, self))
+
+    def show_time(self, symbol: str, interval: str, time_ms: int) -> None:
+        """Go back to the dashboard, with this time of this market in the middle of the chart."""
+        while self.screen is not self.dashboard:
+            self.pop_screen()
+        self.change_view(focused=symbol, interval=interval, ladder_step=0.0)
+        self.dashboard.show_pane("chart")
+        self.dashboard.desk.chart.go_to(time_ms)
+
+    async def look_up(self, request: Request) -> Answer:
+        """Return the engine's answer, asked for beside the pulling.
+
+        Raises:
+            EngineProblem: when the engine refuses.
+            EngineGone: when there is no engine to ask.
+        """
+        return await self.link.ask(request, aside=True)
 
     def action_find_symbol(self) -> None:
         """Look for a market."""

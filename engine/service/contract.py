@@ -391,6 +391,7 @@ class StorageSection(msgspec.Struct, frozen=True):
         quality: Quality of capture in the last 24 hours; None until it is worked out.
         disk: The disk of the data directory; None until it was looked at.
         recording: The recording that is written and its size, in words; empty without one.
+        worst: Coverage of the last 24 hours of the captured series that lack most, worst first.
     """
 
     candles: int
@@ -412,6 +413,7 @@ class StorageSection(msgspec.Struct, frozen=True):
     quality: DayQuality | None = None
     disk: DiskState | None = None
     recording: str = ""
+    worst: tuple[MarketCoverage, ...] = ()
 
 
 class ForecastSection(msgspec.Struct, frozen=True):

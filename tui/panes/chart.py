@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, cast
 
 from textual.message import Message
 
+from engine.market.interval import parse_interval
 from tui.actions import bindings
 from tui.cells import width_of
 from tui.panes.pane import Pane
@@ -116,6 +117,14 @@ class ChartPane(Pane):
         else:
             self._chart.action_zoom_out()
         self._ask_for_bars()
+
+    def go_to(self, time_ms: int) -> None:
+        """Show the time `time_ms` in the middle, as soon as candles of then are here."""
+        view = self.model.view
+        self._shown = (view.focused, view.interval)
+        self._chart.go_to(time_ms, parse_interval(view.interval).length_ms)
+        self._ask_for_bars()
+        self._show_title()
 
     def live_edge(self) -> None:
         """Go back to the newest candle, without a crosshair."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from tui.actions import bindings
 from tui.cells import fit, pad, width_of
 from tui.panes.pane import Pane
 from tui.widgets import formats
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from rich.style import Style
     from textual.app import ComposeResult
+    from textual.binding import BindingType
 
+    from engine.market.capture_figures import DayQuality, MarketCoverage
     from engine.service.contract import StorageSection
     from tui.cells import Cell, Line
     from tui.model import DeskModel
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 LABEL_WIDTH = 12
 LEFT_WIDTH = 42
 TWO_COLUMNS = 70
+CLOCK_ALARM_MS = 1_000
 SOURCES = ("stream", "rest", "both", "import")
 GAP_WORDS = {"open": "open", "filled": "filled", "exchange_hole": "holes", "unfillable": "lost"}
 
@@ -35,6 +39,7 @@ class StoragePane(Pane):
     SECTIONS = frozenset({"storage"})
     LEAST_S = 1.0
     OFFSET_S = 0.5
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("storage")]
 
     def __init__(self, model: DeskModel) -> None:
         super().__init__(model)
@@ -66,7 +71,9 @@ class StoragePane(Pane):
         palette = self.model.palette
         if self.model.is_stale:
             return ("not capturing", palette.warn)
-        if storage.backfill:
+        if storage.disk is not None and storage.disk.level == "floor":
+            return ("disk full", palette.error)
+        if storage.progress is not None or storage.backfill:
             return ("filling", palette.warn)
         if storage.gaps.get("open", 0) or storage.dropped:
             return ("incomplete", palette.warn)
@@ -79,21 +86,96 @@ class StoragePane(Pane):
         rows = [
             self._row("candles", (f"{storage.candles:,}", palette.bright),
                       (f"  {storage.rows_per_minute:+,.0f}/min", palette.text)),
-            *self._sources(storage.by_source),
+            *self._progress(storage),
+            self._coverage(storage),
+            *self._quality(storage.quality),
             self._row("gaps", *self._gaps(storage.gaps)),
-            self._coverage(storage.coverage),
+            *self._sources(storage.by_source),
             self._row("faults", *self._joined((self._fault(storage.dropped, "dropped"),
                                                self._fault(storage.quarantined, "quarantined")))),
             self._row("commit", *self._commit(storage)),
             self._row("stream", (f"{storage.messages_per_s:,.0f} msg/s", palette.text),
                       (f"  {formats.compact(storage.messages)} in all", palette.dim)),
             self._row("REST", *self._weight(storage.weight_used)),
-            self._row("database", (formats.byte_size(storage.database_bytes), palette.text)),
+            self._row("database", *self._sizes(storage)),
             self._row("reconnects", (f"{storage.reconnects:,}", palette.text)),
+            *self._clock(storage.quality),
         ]  # fmt: skip
-        if storage.backfill:
-            rows.insert(1, self._row("backfill", (storage.backfill, palette.warn)))
-        return rows
+        if storage.recording:
+            rows.append(self._row("recording", (storage.recording, palette.text)))
+        return [*rows, *self._worst(storage.worst)]
+
+    def _progress(self, storage: StorageSection) -> list[Line]:
+        """How far the fetching of missing candles is: rows, rate and time left."""
+        palette, progress = self.model.palette, storage.progress
+        if progress is None:
+            note = storage.backfill
+            return [self._row("backfill", (note, palette.warn))] if note else []
+        if progress.note:
+            return [self._row("backfill", (progress.note, palette.warn))]
+        of = f" of {formats.compact(progress.wanted)}" if progress.wanted else ""
+        left = "" if progress.eta_s is None else f"  {formats.duration(progress.eta_s)} left"
+        return [
+            self._row(
+                "backfill",
+                (f"{formats.compact(progress.rows)}{of}", palette.warn),
+                (f"  {formats.compact(progress.rows_per_s)}/s{left}", palette.text),
+            )
+        ]
+
+    def _quality(self, quality: DayQuality | None) -> list[Line]:
+        """Shares of a day's candles that are stored at all, and that the stream brought."""
+        palette = self.model.palette
+        if quality is None or not quality.expected:
+            return []
+        stored = formats.share_floor(quality.stored, quality.expected)
+        by_stream = formats.share_floor(quality.by_stream, quality.expected)
+        style = palette.up if quality.stored >= quality.expected else palette.warn
+        parts = [(stored, style), (f"{by_stream} by stream", palette.text)]
+        if quality.holes:
+            parts.append((f"{quality.holes:,} in holes", palette.text))
+        return [self._row("captured", *self._joined(parts))]
+
+    def _clock(self, quality: DayQuality | None) -> list[Line]:
+        palette = self.model.palette
+        parts: list[tuple[str, Style]] = []
+        if quality is not None and quality.latency_ms is not None:
+            p50, p95, p99 = quality.latency_ms
+            parts.append((f"{p50:,.0f} / {p95:,.0f} / {p99:,.0f} ms late", palette.text))
+        if quality is not None and quality.clock_offset_ms is not None:
+            is_off = abs(quality.clock_offset_ms) > CLOCK_ALARM_MS
+            style = palette.warn if is_off else palette.text
+            parts.append((f"{quality.clock_offset_ms:+,.0f} ms off", style))
+        return [self._row("clock", *self._joined(parts))] if parts else []
+
+    def _sizes(self, storage: StorageSection) -> tuple[Cell, ...]:
+        palette = self.model.palette
+        parts = [(formats.byte_size(storage.database_bytes), palette.text)]
+        if storage.disk is not None:
+            style = palette.text if storage.disk.level == "fine" else palette.warn
+            parts.append((f"{formats.byte_size(storage.disk.free_bytes)} free", style))
+        return self._joined(parts)
+
+    def _worst(self, worst: Sequence[MarketCoverage]) -> list[Line]:
+        """A strip for each of the markets that lack most, where there is room."""
+        palette, glyphs = self.model.palette, self.model.glyphs
+        if not worst:
+            return []
+        lines: list[Line] = [((" each market, hour by hour", palette.dim),)]
+        for row in worst:
+            style = palette.up if row.stored >= row.expected else palette.warn
+            share = formats.share_floor(row.stored, row.expected)
+            name = fit(((row.symbol, palette.text),), LABEL_WIDTH - 2, glyphs.ellipsis)
+            lines.append(
+                (
+                    (" ", palette.text),
+                    *name,
+                    pad(LABEL_WIDTH - 1 - width_of(name)),
+                    (heat_strip(row.cells, glyphs), style),
+                    (f" {share:>8}" if row.expected else "", style),
+                )
+            )
+        return lines
 
     def _columns(self, rows: list[Line]) -> list[Line]:
         """Return as many rows as fit, in two columns where one is too low and there is room."""
@@ -141,15 +223,16 @@ class StoragePane(Pane):
             ]
         )
 
-    def _coverage(self, coverage: tuple[float | None, ...]) -> Line:
+    def _coverage(self, storage: StorageSection) -> Line:
         palette, glyphs = self.model.palette, self.model.glyphs
-        known = [share for share in coverage if share is not None]
+        known = [share for share in storage.coverage if share is not None]
         if not known:
             return self._row("24 h", ("nothing expected yet", palette.dim))
         mean = sum(known) / len(known)
         style = palette.up if mean >= 1 else palette.warn
         percent = "100%" if mean >= 1 else f"{math.floor(mean * 100)}%"
-        return self._row("24 h", (heat_strip(coverage, glyphs), style), (f" {percent}", style))
+        return self._row("24 h", (heat_strip(storage.coverage, glyphs), style),
+                         (f" {percent}", style))  # fmt: skip
 
     def _commit(self, storage: StorageSection) -> tuple[Cell, ...]:
         palette = self.model.palette

@@ -256,6 +256,16 @@ class CandleChart(LineWidget, can_focus=True):
         """Follow the newest candle again, without crosshair."""
         self._moved(self._view.live_edge())
 
+    def go_to(self, time_ms: int, step_ms: int) -> None:
+        """Show the time `time_ms` in the middle, with the crosshair on its candle.
+
+        Args:
+            time_ms: An open time (epoch ms).
+            step_ms: Length of a candle.
+        """
+        self._view.go_to(time_ms, step_ms, self._plot_width())
+        self._moved(changed=True)
+
     def action_crosshair_left(self) -> None:
         """Move the crosshair to the candle before, or show it."""
         self._moved(self._view.move_crosshair(self._bars, self._plot_width(), -1))

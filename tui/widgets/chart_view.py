@@ -127,6 +127,11 @@ class ChartView:
         self.crosshair_ms = None
         return changed
 
+    def go_to(self, time_ms: int, step_ms: int, width: int) -> None:
+        """Put the crosshair on `time_ms` and that time into the middle of the view."""
+        self.crosshair_ms = time_ms
+        self.end_ms = time_ms + self.slots(width) // 2 * self.zoom.join * step_ms
+
     def move_crosshair(self, bars: Sequence[Bar], width: int, steps: int) -> bool:
         """Move the crosshair by drawn candles, panning at the edges; return whether it moved.
 

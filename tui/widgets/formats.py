@@ -76,6 +76,14 @@ def share(fraction: float | None, decimals: int = 0) -> str:
     return f"{fraction * 100:.{decimals}f} %"
 
 
+def share_floor(part: int, whole: int) -> str:
+    """Return a share in percent rounded down, so that only a whole one reads `100 %`."""
+    if whole <= 0:
+        return UNKNOWN
+    hundredths = min(10_000, part * 10_000 // whole)
+    return "100 %" if hundredths == 10_000 else f"{hundredths / 100:.2f} %"
+
+
 def signed(value: float | None, decimals: int = 2) -> str:
     """Return a number with its sign, such as `+12.40`."""
     if value is None or not isfinite(value):
