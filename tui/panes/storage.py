@@ -9,7 +9,7 @@ from tui.actions import bindings
 from tui.cells import fit, pad, width_of
 from tui.panes.pane import Pane
 from tui.widgets import formats
-from tui.widgets.heat import heat_strip
+from tui.widgets.heat import heat_pieces
 from tui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LABEL_WIDTH = 12
 LEFT_WIDTH = 42
 TWO_COLUMNS = 70
+STRIP_WIDTH = 46
 CLOCK_ALARM_MS = 1_000
 SOURCES = ("stream", "rest", "both", "import")
 GAP_WORDS = {"open": "open", "filled": "filled", "exchange_hole": "holes", "unfillable": "lost"}
@@ -56,7 +57,7 @@ class StoragePane(Pane):
             self._lines.show(((), ((f" {self.model.waiting_note}", self.model.palette.dim),)))
             self.set_title()
             return
-        self._lines.show(self._columns(self._rows(storage)))
+        self._lines.show(self._columns(self._rows(storage), self._worst(storage.worst)))
         self.set_title(right=(self._verdict(storage),))
 
     def figure(self) -> Cell:
@@ -103,7 +104,7 @@ class StoragePane(Pane):
         ]  # fmt: skip
         if storage.recording:
             rows.append(self._row("recording", (storage.recording, palette.text)))
-        return [*rows, *self._worst(storage.worst)]
+        return rows
 
     def _progress(self, storage: StorageSection) -> list[Line]:
         """How far the fetching of missing candles is: rows, rate and time left."""
@@ -114,13 +115,13 @@ class StoragePane(Pane):
         if progress.note:
             return [self._row("backfill", (progress.note, palette.warn))]
         of = f" of {formats.compact(progress.wanted)}" if progress.wanted else ""
-        left = "" if progress.eta_s is None else f"  {formats.duration(progress.eta_s)} left"
+        parts = [(f"{formats.compact(progress.rows)}{of}", palette.warn)]
+        if progress.eta_s is not None:
+            parts.append((f"{formats.duration(progress.eta_s)} left", palette.text))
+        rate = f"{formats.compact(progress.rows_per_s)}/s"
         return [
-            self._row(
-                "backfill",
-                (f"{formats.compact(progress.rows)}{of}", palette.warn),
-                (f"  {formats.compact(progress.rows_per_s)}/s{left}", palette.text),
-            )
+            self._row("backfill", *self._joined(parts)),
+            self._row("", *self._joined([(rate, palette.text), (progress.what, palette.dim)])),
         ]
 
     def _quality(self, quality: DayQuality | None) -> list[Line]:
@@ -131,22 +132,30 @@ class StoragePane(Pane):
         stored = formats.share_floor(quality.stored, quality.expected)
         by_stream = formats.share_floor(quality.by_stream, quality.expected)
         style = palette.up if quality.stored >= quality.expected else palette.warn
-        parts = [(stored, style), (f"{by_stream} by stream", palette.text)]
+        parts = [(stored, style)]
         if quality.holes:
-            parts.append((f"{quality.holes:,} in holes", palette.text))
-        return [self._row("captured", *self._joined(parts))]
+            parts.append((f"{quality.holes:,} more in holes", palette.text))
+        return [
+            self._row("captured", *self._joined(parts)),
+            self._row("by stream", (by_stream, palette.text)),
+        ]
 
     def _clock(self, quality: DayQuality | None) -> list[Line]:
         palette = self.model.palette
-        parts: list[tuple[str, Style]] = []
+        rows: list[Line] = []
         if quality is not None and quality.latency_ms is not None:
             p50, p95, p99 = quality.latency_ms
-            parts.append((f"{p50:,.0f} / {p95:,.0f} / {p99:,.0f} ms late", palette.text))
+            late = f"{p50:,.0f} / {p95:,.0f} / {p99:,.0f} ms"
+            rows.append(
+                self._row(
+                    "latency", *self._joined([(late, palette.text), ("p50/95/99", palette.dim)])
+                )
+            )
         if quality is not None and quality.clock_offset_ms is not None:
             is_off = abs(quality.clock_offset_ms) > CLOCK_ALARM_MS
             style = palette.warn if is_off else palette.text
-            parts.append((f"{quality.clock_offset_ms:+,.0f} ms off", style))
-        return [self._row("clock", *self._joined(parts))] if parts else []
+            rows.append(self._row("own clock", (f"{quality.clock_offset_ms:+,.0f} ms", style)))
+        return rows
 
     def _sizes(self, storage: StorageSection) -> tuple[Cell, ...]:
         palette = self.model.palette
@@ -171,34 +180,41 @@ class StoragePane(Pane):
                     (" ", palette.text),
                     *name,
                     pad(LABEL_WIDTH - 1 - width_of(name)),
-                    (heat_strip(row.cells, glyphs), style),
+                    *heat_pieces(row.cells, glyphs, palette.up, palette.warn),
                     (f" {share:>8}" if row.expected else "", style),
                 )
             )
         return lines
 
-    def _columns(self, rows: list[Line]) -> list[Line]:
-        """Return as many rows as fit, in two columns where one is too low and there is room."""
+    def _columns(self, rows: list[Line], strips: list[Line]) -> list[Line]:
+        """Return as many rows as fit: strips beside or beneath them, else rows in two columns."""
         width, height = self.inner_width, self.inner_height
+        if strips and width >= LEFT_WIDTH + STRIP_WIDTH:
+            return self._beside(rows[:height], strips[:height])
         if len(rows) <= height or width < TWO_COLUMNS:
-            return rows[:height]
+            return [*rows, *strips][:height]
+        return self._beside(rows[:height], rows[height : 2 * height])
+
+    def _beside(self, left: Sequence[Line], right: Sequence[Line]) -> list[Line]:
         lines: list[Line] = []
-        for index in range(height):
-            left = fit(rows[index], LEFT_WIDTH - 1)
-            right = rows[index + height] if index + height < len(rows) else ()
-            space = pad(LEFT_WIDTH - width_of(left))
-            lines.append((*left, space, *fit(right, width - LEFT_WIDTH)))
+        for index in range(max(len(left), len(right))):
+            start = fit(left[index], LEFT_WIDTH - 1) if index < len(left) else ()
+            end = right[index] if index < len(right) else ()
+            space = pad(LEFT_WIDTH - width_of(start))
+            lines.append((*start, space, *fit(end, self.inner_width - LEFT_WIDTH)))
         return lines
 
     def _row(self, label: str, *cells: Cell) -> Line:
         return ((f" {label:<{LABEL_WIDTH - 1}}", self.model.palette.dim), *cells)
 
     def _joined(self, parts: Sequence[tuple[str, Style]]) -> tuple[Cell, ...]:
+        """Return the first part, and of the others those that fit whole."""
+        room = min(self.inner_width, LEFT_WIDTH - 1) - LABEL_WIDTH
         cells: list[Cell] = []
-        for index, part in enumerate(parts):
-            if index:
-                cells.append((f" {self.model.glyphs.middot} ", self.model.palette.dim))
-            cells.append(part)
+        for part in parts:
+            middot = ((f" {self.model.glyphs.middot} ", self.model.palette.dim),) if cells else ()
+            if not cells or width_of((*cells, *middot, part)) <= room:
+                cells += [*middot, part]
         return tuple(cells)
 
     def _sources(self, by_source: dict[str, int]) -> list[Line]:
@@ -231,8 +247,8 @@ class StoragePane(Pane):
         mean = sum(known) / len(known)
         style = palette.up if mean >= 1 else palette.warn
         percent = "100%" if mean >= 1 else f"{math.floor(mean * 100)}%"
-        return self._row("24 h", (heat_strip(storage.coverage, glyphs), style),
-                         (f" {percent}", style))  # fmt: skip
+        strip = heat_pieces(storage.coverage, glyphs, palette.up, palette.warn)
+        return self._row("24 h", *strip, (f" {percent}", style))
 
     def _commit(self, storage: StorageSection) -> tuple[Cell, ...]:
         palette = self.model.palette

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
     from textual.widget import Widget
+    from textual.worker import Worker
 
     from engine.service.contract import Answer, Request
     from tui.cells import Cell
@@ -95,7 +96,7 @@ class LedgerScreen(Screen[None], inherit_bindings=False):
     def ask(self) -> None:
         """Ask the engine, in the place of a question that is still open."""
         if self.is_current:
-            self.run_worker(self._ask, group="ask", exclusive=True)
+            self._asking: Worker[None] = self.run_worker(self._ask, group="ask", exclusive=True)
 
     def question(self) -> Request:
         """Return what to ask the engine."""

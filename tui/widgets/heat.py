@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.style import Style
+
     from tui.widgets.glyphs import Glyphs
+    from tui.widgets.line_widget import Piece
 
 
 def heat_strip(values: Sequence[float | None], glyphs: Glyphs) -> str:
@@ -18,6 +22,16 @@ def heat_strip(values: Sequence[float | None], glyphs: Glyphs) -> str:
     minute in a day does not hide in rounding.
     """
     return "".join(_cell(value, glyphs) for value in values)
+
+
+def heat_pieces(
+    values: Sequence[float | None], glyphs: Glyphs, full: Style, partial: Style
+) -> tuple[Piece, ...]:
+    """Return the same strip as styled pieces: `full` where nothing lacks, else `partial`."""
+    return tuple(
+        (heat_strip(tuple(group), glyphs), full if is_full else partial)
+        for is_full, group in groupby(values, lambda value: value is None or value >= 1)
+    )
 
 
 def _cell(value: float | None, glyphs: Glyphs) -> str:
