@@ -28,17 +28,44 @@ PLAIN_SPEED = "1"
     show_default=True,
     help="Port on 127.0.0.1; 0 takes a free one.",
 )
+@click.option(
+    "--faults",
+    metavar="FILE|random",
+    help="Misbehave: by a script (TOML or JSON lines), or at random.",
+)
+@click.option(
+    "--fault-seed", type=click.IntRange(0), default=0, show_default=True, help="Of random faults."
+)
+@click.option(
+    "--fault-every",
+    metavar="DURATION",
+    default="5m",
+    show_default=True,
+    help="Exchange time between random faults.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what it says as JSON lines.")
 @click.pass_context
-def simulate(ctx: click.Context, port: int, as_json: bool) -> int:
+def simulate(
+    ctx: click.Context,
+    port: int,
+    faults: str | None,
+    fault_seed: int,
+    fault_every: str,
+    as_json: bool,
+) -> int:
     """Run the simulated exchange by itself, for any bot: a generated market or a replay.
 
     It speaks Binance's REST and WebSocket protocol on 127.0.0.1. The generated market runs at
-    speed 1 unless --speed says otherwise.
+    speed 1 unless --speed says otherwise. docs/simulator.md tells which faults it can have, by a
+    script or on request while it runs.
     """
     forced = {} if "replay" in given_options(ctx) else {"demo": True}
     settings = settings_of(ctx, **forced)
-    return _run(simulator_command(settings, port), as_json=as_json)
+    command = simulator_command(settings, port)
+    if faults is not None:
+        command += ["--faults", faults, "--fault-seed", str(fault_seed)]
+        command += ["--fault-every", fault_every]
+    return _run(command, as_json=as_json)
 
 
 def simulator_command(settings: Settings, port: int) -> list[str]:
@@ -84,5 +111,16 @@ def _tell(line: str, *, as_json: bool) -> None:
         click.echo(f"REST    {event['rest_url']}")
         click.echo(f"streams {event['stream_url']}")
         say(f"{len(event['symbols'])} markets at speed {event['speed']}; Ctrl-C stops it.")
+    elif event.get("event") == "fault":
+        problem = f" (not done: {event['problem']})" if "problem" in event else ""
+        click.echo(f"{_when(event['exchange_time_ms'])} {event['fault']}{problem}")
+    elif event.get("event") == "note":
+        say(event["text"])
     elif event.get("event") == "ended":
         say("The replay is over; the exchange goes on answering. Ctrl-C stops it.")
+
+
+def _when(time_ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -19,11 +19,14 @@ from engine.simulator.generated import GeneratedMarket
 from engine.simulator.limits import Limits
 from engine.simulator.listings import DEFAULT_NAMES, UnknownMarket
 from engine.simulator.market_model import OutOfRange
+from engine.simulator.script import Script, ScriptError
 from engine.simulator.server import Running, serve, speed_text
+from engine.simulator.source import TellsNotes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from engine.simulator.script import Deed
     from engine.simulator.source import Source
 
 _USAGE = 2
@@ -77,6 +80,9 @@ def parse_symbols(text: str | None) -> Sequence[str] | int:
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
 @click.option("--weight-limit", type=click.IntRange(1), default=6000, help="Weight per minute.")
+@click.option("--faults", "faults", help="A fault script (TOML or JSON lines), or the word random.")
+@click.option("--fault-seed", type=click.IntRange(0), default=0, help="Seed of random faults.")
+@click.option("--fault-every", default="5m", help="Exchange time between random faults.")
 @click.option("--watch-stdin", is_flag=True, help="End when standard input closes.")
 @click.argument("more_files", nargs=-1, type=click.Path(path_type=Path))
 def main(
@@ -94,6 +100,9 @@ def main(
     host: str,
     port: int,
     weight_limit: int,
+    faults: str | None,
+    fault_seed: int,
+    fault_every: str,
     watch_stdin: bool,
 ) -> None:
     """Run a simulated exchange that speaks Binance's REST and WebSocket protocol.
@@ -112,10 +121,17 @@ def main(
                 activity=activity,
                 history_days=history_days,
             )
-    except (UnknownMarket, OutOfRange) as error:
+        script = _script(faults, fault_seed, fault_every)
+    except (UnknownMarket, OutOfRange, ScriptError) as error:
         _refuse(str(error))
     limits = Limits(weight_per_minute=weight_limit)
-    asyncio.run(_run(market, host, port, speed, limits, watch_stdin=watch_stdin))
+    asyncio.run(_run(market, host, port, speed, limits, script, watch_stdin=watch_stdin))
+
+
+def _script(faults: str | None, seed: int, every: str) -> Script | None:
+    if faults is None:
+        return None
+    return Script.at_random(seed, every) if faults == "random" else Script.read(Path(faults))
 
 
 def _replay(files: tuple[Path, ...], from_text: str | None, start_ms: int | None) -> Source:
@@ -130,17 +146,26 @@ def _replay(files: tuple[Path, ...], from_text: str | None, start_ms: int | None
 
 
 async def _run(
-    market: Source, host: str, port: int, speed: float, limits: Limits, *, watch_stdin: bool
+    market: Source,
+    host: str,
+    port: int,
+    speed: float,
+    limits: Limits,
+    script: Script | None,
+    *,
+    watch_stdin: bool,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     watcher = asyncio.create_task(_watch_stdin(stop)) if watch_stdin else None
-    context = serve(market, port=port, host=host, speed=speed, limits=limits)
+    context = serve(market, port=port, host=host, speed=speed, limits=limits, script=script)
     async with contextlib.AsyncExitStack() as stack:
         try:
             running = await stack.enter_async_context(context)
+        except ScriptError as error:
+            _refuse(str(error))
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
             _refuse(
@@ -156,6 +181,9 @@ async def _run(
                 "speed": speed_text(speed),
             }
         )
+        for note in market.notes if isinstance(market, TellsNotes) else ():
+            _print({"event": "note", "text": note})
+        running.script.on_deed = _tell_deed
         teller = asyncio.create_task(_tell_end(running, stop))
         await stop.wait()
         teller.cancel()
@@ -171,6 +199,11 @@ async def _tell_end(running: Running, stop: asyncio.Event) -> None:
         stop.set()
         return
     _print({"event": "ended", "exchange_time_ms": running.exchange.now_ms})
+
+
+def _tell_deed(deed: Deed) -> None:
+    told = {"event": "fault", "exchange_time_ms": deed.time_ms, "fault": deed.text}
+    _print(told | ({"problem": deed.problem} if deed.problem else {}))
 
 
 async def _watch_stdin(stop: asyncio.Event) -> None:

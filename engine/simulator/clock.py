@@ -53,6 +53,10 @@ class ExchangeClock:
             self._base_s = time.monotonic()
             self._resumed.set()
 
+    def skip(self, milliseconds: int) -> None:
+        """Move exchange time forward at once; what happened meanwhile comes in one go."""
+        self._base_ms += milliseconds
+
     async def sleep_until(self, time_ms: float) -> None:
         """Wait until exchange time reaches `time_ms`, however often the clock is stopped."""
         while True:

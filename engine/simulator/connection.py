@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import socket
+import struct
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from engine.simulator.commands import answer
-from engine.simulator.hub import text_frame
+from engine.simulator.hub import binary_frame, close_frame, text_frame
 
 if TYPE_CHECKING:
     from engine.simulator.exchange import Exchange
@@ -48,6 +50,9 @@ class Connection:
         self._scheduled: asyncio.Handle | None = None
         self._last_pong_s = time.monotonic()
         self._commands: deque[float] = deque()
+        self._close_code: int | None = None
+        self._unread = 0
+        self._is_mute = False
 
     # -- out -----------------------------------------------------------------------------------
 
@@ -58,14 +63,55 @@ class Connection:
 
     def send(self, frame: bytes) -> None:
         """Queue one ready frame; all frames of one turn of the event loop go in one write."""
+        if self._is_mute:
+            return
         self._frames.append(frame)
         self._size += len(frame)
-        if self._scheduled is None:
+        if self._close_code is not None:
+            self._close_when_full()
+        elif self._scheduled is None:
             self._scheduled = asyncio.get_running_loop().call_soon(self._flush)
 
     def abort(self) -> None:
         """Cut the connection at once, without a close frame."""
         self._leave()
+        self._transport.abort()
+
+    def send_raw(self, content: str | bytes, *, as_text: bool = False) -> None:
+        """Queue a frame with any content: text as a text frame, bytes as a binary one."""
+        if isinstance(content, str):
+            self.send(text_frame(content.encode(errors="surrogatepass")))
+        elif as_text:
+            self.send(text_frame(content))
+        else:
+            self.send(binary_frame(content))
+
+    def close_after(self, code: int, frames: int) -> None:
+        """Hold the next `frames` frames back, then send them and a close frame in one write."""
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+        self._close_code, self._unread = code, frames
+        self._close_when_full()
+
+    def _close_when_full(self) -> None:
+        if len(self._frames) < self._unread or self._close_code is None:
+            return
+        data = b"".join([*self._frames, close_frame(self._close_code)])
+        self._close_code, self._is_mute = None, True
+        # The hub that brought the last frame is still walking through its listeners.
+        asyncio.get_running_loop().call_soon(self._leave)
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def reset_mid_frame(self) -> None:
+        """Send the first half of a frame, then reset the TCP connection."""
+        frame = text_frame(b'{"e":"trade","E":1,"s":"' + b"X" * 100)
+        self._leave()
+        self._transport.write(frame[: len(frame) // 2])
+        raw = self._transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     def _leave(self) -> None:
@@ -107,11 +153,15 @@ class Connection:
         await self._socket.prepare(self._request)
         self._exchange.faults.connections.add(self)
         pinger = asyncio.create_task(self._ping())
+        end = asyncio.get_running_loop().call_later(
+            self._limits.life_s, self.close_after, WSCloseCode.GOING_AWAY, 0
+        )
         try:
             await self.subscribe(streams)
             await self._read()
         finally:
             pinger.cancel()
+            end.cancel()
             self._leave()
         return self._socket
 

@@ -9,7 +9,9 @@ from engine.market.interval import INTERVALS, MINUTE_MS
 from engine.simulator import wire
 from engine.simulator.faults import Faults
 from engine.simulator.hub import Hub
+from engine.simulator.kline_pushes import KlinePushes
 from engine.simulator.market_state import MarketState
+from engine.simulator.source import ListsLater
 from engine.simulator.streams import parse_stream
 
 if TYPE_CHECKING:
@@ -41,13 +43,15 @@ class Exchange:
         made_up: What of the source is not real (`source.made_up`).
         catch_up: A source that can emit at once whatever is due may set this to a function; it is
             called before REST answers, so that they are exact at the clock's time.
+        settle_book: A source that lets books rest while nobody listens to them may set this; it is
+            called with a symbol before its book is shown.
         has_ended: Whether the source had nothing left.
     """
 
     def __init__(self, source: Source, clock: ExchangeClock) -> None:
         self.source = source
         self.clock = clock
-        self.faults = Faults()
+        self.faults = Faults(self)
         self.hub = Hub(self.faults)
         self.infos: dict[str, SymbolInfo] = {info.name: info for info in source.symbols()}
         self.states = {
@@ -55,11 +59,14 @@ class Exchange:
         }
         self.made_up = source.made_up
         self.catch_up: Callable[[], None] = _nothing
+        self.settle_book: Callable[[str], None] = _nothing_of
         self.has_ended = False
         self._stems = {name: name.lower() for name in self.infos}
         self._recorded = source.recorded_streams
         self._finest_ms = source.finest.length_ms
+        self._klines = KlinePushes(self.hub, self.faults.klines)
         self._now_ms = source.start_ms
+        self._second = 0
         self._minute_end_ms = source.start_ms // MINUTE_MS * MINUTE_MS + MINUTE_MS
 
     @property
@@ -83,6 +90,10 @@ class Exchange:
         ):
             await asyncio.sleep(0.001)
 
+    def wants_book(self, symbol: str) -> bool:
+        """Tell whether anybody listens to something that needs this market's book."""
+        return self.hub.wants_book(self._stems[symbol])
+
     def derives(self, stream: str) -> bool:
         """Tell whether somebody wants `stream` and the source does not send it itself."""
         return self.hub.wants(stream) and stream not in self._recorded
@@ -104,6 +115,8 @@ class Exchange:
             self.advance(time_ms - time_ms % MINUTE_MS)
         state = self.states[symbol]
         self._now_ms = event_ms = max(time_ms, self._now_ms)
+        if state.is_halted:
+            return
         self._roll_seconds(symbol, state, time_ms)
         finished = state.add(trade, count)
         name = f"{self._stems[symbol]}@trade"
@@ -197,7 +210,7 @@ class Exchange:
 
     def verbatim(self, stream: str, payload: bytes) -> None:
         """Send any JSON object to the subscribers of `stream`, and change no state."""
-        self.hub.publish(stream, payload)
+        self._klines.send_recorded(stream, payload, self._now_ms)
 
     def advance(self, time_ms: int) -> None:
         """State that every event up to `time_ms` was given: candles that are over close."""
@@ -211,9 +224,40 @@ class Exchange:
                 if minute is not None:
                     self._publish_candle(symbol, state.base, minute, boundary_ms)
                 self._publish_longer(symbol, state, boundary_ms)
-        for symbol, state in self.states.items():
-            self._roll_seconds(symbol, state, time_ms)
+        if time_ms // 1000 > self._second:
+            self._second = time_ms // 1000
+            for symbol, state in self.states.items():
+                self._roll_seconds(symbol, state, time_ms)
         self._now_ms = max(self._now_ms, time_ms)
+        self._klines.send_due(self._now_ms)
+
+    # -- markets that come and go (see `Faults`) -----------------------------------------------
+
+    def set_status(self, symbol: str, status: str) -> None:
+        """Change a market's status; unless `TRADING` nothing happens on it."""
+        self.catch_up()
+        state = self.states[symbol]
+        state.set_status(status, self._now_ms)
+        if symbol in self.infos:
+            self.infos[symbol] = state.info
+
+    def list_symbol(self, info: SymbolInfo) -> None:
+        """Add a market, from now on."""
+        if info.name in self.states:
+            raise ValueError(f"'{info.name}' is a market of this exchange already.")
+        if not isinstance(self.source, ListsLater):
+            raise ValueError("Only a generated market can list new symbols.")  # noqa: TRY004
+        self.catch_up()
+        listed = self.source.list_symbol(self, info)
+        self.states[info.name] = MarketState(listed, self.source, self._now_ms, has_past=False)
+        self.infos[info.name] = listed
+        self._stems[info.name] = info.name.lower()
+        self.source.start_symbol(self, info.name)
+
+    def delist(self, symbol: str) -> None:
+        """Stop a market and show it no more; its record stays in `states`."""
+        self.set_status(symbol, "BREAK")
+        del self.infos[symbol]
 
     # -- what REST shows ---------------------------------------------------------------------
 
@@ -238,6 +282,17 @@ class Exchange:
         """
         if interval.length_ms < self._finest_ms:
             return []
+        rows = await self._candles(symbol, interval, start_ms, end_ms, limit)
+        return self.faults.klines.rewritten(symbol, interval.name, rows)
+
+    async def _candles(
+        self,
+        symbol: str,
+        interval: Interval,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+    ) -> list[Candle]:
         last_ms = self._now_ms if end_ms is None else min(end_ms, self._now_ms)
         state = self.states[symbol]
         if not state.is_prepared(interval):
@@ -264,6 +319,8 @@ class Exchange:
     async def _history(
         self, symbol: str, interval: Interval, start_ms: int | None, end_ms: int, limit: int
     ) -> list[Candle]:
+        if not self.states[symbol].has_past:
+            return []
         return await asyncio.to_thread(
             self.source.history, symbol, interval, start_ms, end_ms, limit
         )
@@ -279,6 +336,7 @@ class Exchange:
 
     def snapshot(self, symbol: str, limit: int) -> tuple[int, list[Level], list[Level]]:
         """Return last update id, bids and asks (best first, at most `limit` a side)."""
+        self.settle_book(symbol)
         book = self.states[symbol].book
         return book.last_update_id, book.bids(limit), book.asks(limit)
 
@@ -286,7 +344,10 @@ class Exchange:
 
     def push_diff(self, symbol: str, *, fast: bool) -> None:
         """Send the pending changes of the book on `depth@100ms` (`fast`) or `depth`."""
-        book = self.states[symbol].book
+        state = self.states[symbol]
+        if state.is_halted:
+            return
+        book = state.book
         taken = (book.fast if fast else book.slow).take()
         name = f"{self._stems[symbol]}@depth{'@100ms' if fast else ''}"
         if taken is not None and self.derives(name):
@@ -300,12 +361,12 @@ class Exchange:
 
     def _publish_diff(self, name: str, payload: bytes) -> None:
         if self.hub.wants(name):
-            for _ in range(self.faults.copies_of_next_diff()):
-                self.hub.publish(name, payload)
+            for diff in self.faults.diffs_to_send(name, payload):
+                self.hub.publish(name, diff)
 
     def _publish_top(self, symbol: str, state: MarketState) -> None:
         top = state.book.top()
-        if top is None or top == state.sent_top:
+        if state.is_halted or top is None or top == state.sent_top:
             return
         state.sent_top = top
         name = f"{self._stems[symbol]}@bookTicker"
@@ -334,11 +395,8 @@ class Exchange:
         if not self.derives(name) or interval.length_ms < self._finest_ms:
             return
         last = self.states[symbol].last_trade
-        close_ms = interval.close_time(candle.open_time_ms)
         last_id = last.trade_id if last else -1
-        self.hub.publish(
-            name, wire.kline(symbol, interval.name, candle, close_ms, last_id, event_time_ms)
-        )
+        self._klines.send(symbol, interval, candle, last_id, event_time_ms)
 
     def _roll_seconds(self, symbol: str, state: MarketState, time_ms: int) -> None:
         for candle in state.roll_seconds(time_ms):
@@ -346,4 +404,8 @@ class Exchange:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _nothing_of(_: str) -> None:
     pass

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from engine.market.candle import Candle
 from engine.market.interval import DAY_MS, INTERVALS, MINUTE_MS
@@ -82,6 +83,8 @@ class GeneratedMarket:
             listing.info.name: MarketModel(listing, common, activity)
             for listing in list_markets(symbols)
         }
+        self._listed: dict[str, MarketModel] = {}
+        self._common, self._activity = common, activity
         self._feeds: dict[Exchange, Feed] = {}
         self._plans: Cache[DayPlan] = Cache(max(_MOST_PLANS, 2 * len(self.models)))
         self._hours: Cache[HourTrades] = Cache(max(_MOST_HOURS, 3 * len(self.models)))
@@ -131,7 +134,7 @@ class GeneratedMarket:
 
     def trades(self, symbol: str, hour: HourTrades, begin: int, stop: int) -> list[Trade]:
         """Return trades `begin` to `stop` (exclusive) of an hour as values."""
-        listing = self.models[symbol].listing
+        listing = self._model(symbol).listing
         price_scale, quantity_scale = 10**listing.price_decimals, 10**listing.quantity_decimals
         columns = (
             (hour.times_ms[begin:stop] + hour.start_ms).tolist(),
@@ -157,11 +160,33 @@ class GeneratedMarket:
         feed = Feed(self, exchange, [model.listing for model in self.models.values()])
         feed.start()
         exchange.catch_up = lambda: feed.emit_until(exchange.clock.now_ms())
+        exchange.settle_book = feed.settle
         self._feeds[exchange] = feed
 
     async def run(self, exchange: Exchange) -> None:
         """Emit trades and books as the exchange's clock passes, for ever."""
-        feed = self._feeds.pop(exchange)
+        try:
+            await self._run(exchange, self._feeds[exchange])
+        finally:
+            del self._feeds[exchange]
+
+    def list_symbol(self, exchange: Exchange, info: SymbolInfo) -> SymbolInfo:  # noqa: ARG002
+        """Return the market called `info.name` with that status (see `ListsLater`).
+
+        Raises:
+            UnknownMarket: for a name that can not be a market.
+        """
+        if info.name not in self.models and info.name not in self._listed:
+            (listing,) = list_markets([info.name])
+            self._listed[info.name] = MarketModel(listing, self._common, self._activity)
+        model = self._model(info.name)
+        return replace(model.listing.info, status=info.status)
+
+    def start_symbol(self, exchange: Exchange, symbol: str) -> None:
+        """Emit a listed market's trades and book from now on."""
+        self._feeds[exchange].add(self._model(symbol).listing)
+
+    async def _run(self, exchange: Exchange, feed: Feed) -> None:
         churn_s = time.monotonic()
         while True:
             now_ms = exchange.clock.now_ms()
@@ -179,10 +204,13 @@ class GeneratedMarket:
 
     # -- making --------------------------------------------------------------------------------
 
+    def _model(self, symbol: str) -> MarketModel:
+        return self.models.get(symbol) or self._listed[symbol]
+
     def _make_hour(self, symbol: str, start_ms: int) -> HourTrades:
         day = day_of(start_ms)
-        plan = self._plans.get((symbol, day), lambda: self.models[symbol].plan(day))
-        return make_hour(self.models[symbol].listing, self.seed, plan, start_ms)
+        plan = self._plans.get((symbol, day), lambda: self._model(symbol).plan(day))
+        return make_hour(self._model(symbol).listing, self.seed, plan, start_ms)
 
     def _hour_minutes(self, symbol: str, start_ms: int) -> Integers:
         def make() -> Integers:
@@ -212,7 +240,7 @@ class GeneratedMarket:
     def _rows(
         self, symbol: str, columns: CandleColumns, first_ms: int, unit_ms: int
     ) -> list[Candle]:
-        listing = self.models[symbol].listing
+        listing = self._model(symbol).listing
         prices = 10**listing.price_decimals
         quantities = 10**listing.quantity_decimals
         scales = (

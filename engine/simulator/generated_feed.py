@@ -72,28 +72,38 @@ class Feed:
     ) -> None:
         self._market = market
         self._exchange = exchange
-        self._walks = [
-            _Walk(listing.info.name, GeneratedBook(listing, market.seed)) for listing in listings
-        ]
+        self._walks = {
+            listing.info.name: _Walk(listing.info.name, GeneratedBook(listing, market.seed))
+            for listing in listings
+        }
         self._done_ms = market.start_ms // MINUTE_MS * MINUTE_MS
 
     def start(self) -> None:
         """Build the books and emit what the start's minute holds before the start."""
-        for walk in self._walks:
-            hour = self._enter(walk, self._done_ms)
-            walk.place = bisect_right(hour.times_ms, self._done_ms - hour.start_ms - 1)
-            walk.quotes = hour.quotes(self._done_ms - hour.start_ms)
-            walk.book.fill(*walk.quotes)
-            bids, asks = walk.book.changes()
-            state = self._exchange.states[walk.symbol]
-            self._exchange.load_book(walk.symbol, state.book.last_update_id, bids, asks)
+        for walk in self._walks.values():
+            self._place(walk)
         self.emit_until(self._market.start_ms)
+
+    def add(self, listing: Listing) -> None:
+        """Emit one more market, from what has been emitted of the others on."""
+        walk = _Walk(listing.info.name, GeneratedBook(listing, self._market.seed))
+        self._place(walk)
+        self._walks[walk.symbol] = walk
+
+    def _place(self, walk: _Walk) -> None:
+        hour = self._enter(walk, self._done_ms)
+        walk.place = bisect_right(hour.times_ms, self._done_ms - hour.start_ms - 1)
+        walk.quotes = hour.quotes(self._done_ms - hour.start_ms)
+        walk.book.fill(*walk.quotes)
+        bids, asks = walk.book.changes()
+        state = self._exchange.states[walk.symbol]
+        self._exchange.load_book(walk.symbol, state.book.last_update_id, bids, asks)
 
     async def prefetch(self, now_ms: int) -> None:
         """Make in a worker thread the hours that are needed soon."""
         for at_ms in (now_ms, now_ms + _AHEAD_MS):
             hour_ms = at_ms // HOUR_MS * HOUR_MS
-            for walk in self._walks:
+            for walk in list(self._walks.values()):
                 current = walk.hour
                 if hour_ms in walk.ready or (current and current.start_ms >= hour_ms):
                     continue
@@ -105,16 +115,23 @@ class Feed:
         """Emit everything up to `time_ms`, minute by minute over all markets."""
         while self._done_ms < time_ms:
             end_ms = min(time_ms, self._done_ms // MINUTE_MS * MINUTE_MS + MINUTE_MS)
-            for walk in self._walks:
+            for walk in self._walks.values():
                 self._emit(walk, self._done_ms, end_ms)
             self._exchange.advance(end_ms)
             self._done_ms = end_ms
 
     def churn(self) -> None:
-        """Let makers change levels behind the best ones."""
-        for walk in self._walks:
-            walk.book.churn()
-            self._move(walk, walk.quotes)
+        """Let makers change levels behind the best ones, where anybody looks."""
+        for walk in self._walks.values():
+            if self._exchange.wants_book(walk.symbol):
+                walk.book.churn()
+                self._move(walk, walk.quotes)
+
+    def settle(self, symbol: str) -> None:
+        """Bring the book of a market to which nobody listens up to what has been emitted."""
+        walk = self._walks[symbol]
+        hour = self._enter(walk, self._done_ms - 1)
+        self._move(walk, hour.quotes(min(self._done_ms - hour.start_ms, HOUR_MS - 1)))
 
     def _emit(self, walk: _Walk, from_ms: int, end_ms: int) -> None:
         """Emit the events of `[from_ms, end_ms)`, which lie in one minute."""
@@ -122,6 +139,12 @@ class Feed:
         exchange, symbol = self._exchange, walk.symbol
         limit_ms = end_ms - hour.start_ms
         times_ms, place = hour.times_ms, walk.place
+        if not exchange.wants_book(symbol):
+            while place < len(times_ms) and times_ms[place] < limit_ms:
+                exchange.trade(symbol, hour.trades[place])
+                place += 1
+            walk.place = place
+            return
         while place < len(times_ms) and times_ms[place] < limit_ms:
             quotes = (hour.bids[place], hour.asks[place])
             if quotes != walk.quotes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -31,6 +32,16 @@ def text_frame(payload: bytes) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
+def binary_frame(payload: bytes) -> bytes:
+    """Return `payload` as one unmasked, final WebSocket binary frame."""
+    return b"\x82" + text_frame(payload)[1:]
+
+
+def close_frame(code: int) -> bytes:
+    """Return a WebSocket close frame with `code` (RFC 6455, section 7.4)."""
+    return b"\x88\x02" + code.to_bytes(2, "big")
+
+
 def combined_payload(stream: str, payload: bytes) -> bytes:
     """Wrap `payload` as the combined endpoint does."""
     return b'{"stream":"' + stream.encode() + b'","data":' + payload + b"}"
@@ -48,6 +59,7 @@ class Hub:
         self.first_subscription = asyncio.Event()
         self._faults = faults
         self._subscribers: dict[str, dict[Subscriber, None]] = {}
+        self._book_streams: Counter[str] = Counter()
         self.published = 0
 
     @property
@@ -59,10 +71,17 @@ class Hub:
         """Tell whether anybody listens to `stream`."""
         return stream in self._subscribers
 
+    def wants_book(self, stem: str) -> bool:
+        """Tell whether anybody listens to something that needs the book of `btcusdt`."""
+        return self._book_streams[stem] > 0
+
     def subscribe(self, subscriber: Subscriber, stream: str) -> None:
         """Add a listener; twice is the same as once."""
         self.first_subscription.set()
-        self._subscribers.setdefault(stream, {})[subscriber] = None
+        if stream not in self._subscribers:
+            self._subscribers[stream] = {}
+            self._book_streams[_book_of(stream)] += 1
+        self._subscribers[stream][subscriber] = None
 
     def unsubscribe(self, subscriber: Subscriber, stream: str) -> None:
         """Remove a listener; one who does not listen is no error."""
@@ -71,6 +90,7 @@ class Hub:
             listeners.pop(subscriber, None)
             if not listeners:
                 del self._subscribers[stream]
+                self._book_streams[_book_of(stream)] -= 1
 
     def publish(self, stream: str, payload: bytes) -> None:
         """Send one JSON text to all listeners of `stream`, in their raw or combined form."""
@@ -100,3 +120,9 @@ class Hub:
         for listener in listeners:
             listener.send(wrapped if listener.combined else raw)
         self.published += len(listeners) * len(payloads)
+
+
+def _book_of(stream: str) -> str:
+    """Return the market in lower case whose book `stream` needs; empty when it needs none."""
+    stem, _, kind = stream.partition("@")
+    return stem if kind.startswith(("depth", "bookTicker", "ticker")) else ""

@@ -9,7 +9,6 @@ import zlib
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import accumulate, groupby, islice, pairwise
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from engine.market.kline_csv import UnreadableKlineFile, number, read_rows, text
 from engine.simulator.candles import join
 from engine.simulator.recording import raw_lines
 from engine.simulator.replay_fills import UNKNOWN_COUNT
-from engine.simulator.replay_parts import ReplayError, decimals_in, symbol_info, when
+from engine.simulator.replay_parts import ReplayError, decimals_in, parse_start, symbol_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -174,32 +173,12 @@ def start_of(history: KlineHistory, start: str | None, start_ms: int | None) -> 
         ReplayError: when `start` is no time or lies outside the file.
     """
     if start is not None:
-        return history.interval.floor(_parse_start(history, start))
+        what = f"klines of {history.info.name}"
+        return history.interval.floor(parse_start(start, what, history.first_ms, history.end_ms))
     if start_ms is not None:
         inside = min(max(start_ms, history.first_ms), history.end_ms)
         return history.end_ms if inside == history.end_ms else history.interval.floor(inside)
     return history.candles[int(len(history.candles) * _HISTORY_SHARE)].open_time_ms
-
-
-def _parse_start(history: KlineHistory, text: str) -> int:
-    import dateparser  # its import takes 0.2 s
-
-    try:
-        moment: datetime | None = datetime.fromisoformat(text.strip())
-    except ValueError:
-        moment = dateparser.parse(text, settings={"TIMEZONE": "UTC"})
-    if moment is None:
-        raise ReplayError(
-            f"'{text}' is no time to start from; write it like 2024-12-24 06:00 (UTC)."
-        )
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    time_ms = int(moment.timestamp() * 1000)
-    if not history.first_ms <= time_ms < history.end_ms:
-        raise ReplayError(
-            f"The klines of {history.info.name} run from {when(history.first_ms)} to "
-            f"{when(history.end_ms)} UTC; '{text}' lies outside."
-        )
-    return time_ms
 
 
 def _open_time_ms(candle: Candle) -> int:

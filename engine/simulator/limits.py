@@ -14,6 +14,10 @@ class Limits:
         ignored_before_ban: Requests after a 429, before its Retry-After, that lead to a 418.
         ban_s: Length of the first ban; each further one is twice as long.
         most_streams: Streams per connection.
+        most_connects: WebSocket connects per `connects_window_s` and address.
+        connects_window_s: Seconds of that window.
+        longest_url: Characters of a WebSocket URL; a longer one is refused, as seen in the wild.
+        life_s: Age at which the exchange closes a connection.
         most_commands_per_s: Client messages (pings and pongs too) per second and connection.
         largest_command_bytes: A longer command is silently ignored, as seen in the wild.
         ping_s: Seconds between server pings.
@@ -25,6 +29,10 @@ class Limits:
     ignored_before_ban: int = 5
     ban_s: float = 120.0
     most_streams: int = 1024
+    most_connects: int = 300
+    connects_window_s: float = 300.0
+    longest_url: int = 8004
+    life_s: float = 86_400.0
     most_commands_per_s: int = 5
     largest_command_bytes: int = 4088
     ping_s: float = 20.0

@@ -14,7 +14,7 @@ from engine.market.symbol import SymbolInfo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_NAME = re.compile(r"([A-Z0-9]{1,12}?)(USDT|USDC|FDUSD|BTC|ETH|BNB|EUR|TRY)")
+_NAME = re.compile(r"([^\Wa-z_]{1,20}?)(USDT|USDC|FDUSD|BTC|ETH|BNB|EUR|TRY)")
 
 _BASES = (
     "SUI", "XLM", "BCH", "HBAR", "SHIB", "TON", "UNI", "NEAR", "APT", "PEPE", "ICP", "ETC",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from engine.market.interval import INTERVALS, MINUTE_MS
 from engine.simulator.book import ExchangeBook
 from engine.simulator.candles import CandleList, OpenBucket, OpenCandle, resample
@@ -49,9 +51,12 @@ class MarketState:
         derives_top: Whether `bookTicker` follows from the book (a recording brings its own).
         sent_top: The top of book that `bookTicker` sent last.
         late_trades: Trades that came after their minute had closed (they count in the open one).
+        has_past: Whether the market existed before the source's start.
     """
 
-    def __init__(self, info: SymbolInfo, source: Source, start_ms: int) -> None:
+    def __init__(
+        self, info: SymbolInfo, source: Source, start_ms: int, *, has_past: bool = True
+    ) -> None:
         self.info = info
         self.book = ExchangeBook(max(1, start_ms - 1_500_000_000_000))
         self.minute: OpenCandle | None = None
@@ -62,8 +67,12 @@ class MarketState:
         self.derives_top = True
         self.sent_top: tuple[float, float, float, float] | None = None
         self.late_trades = 0
+        self.has_past = has_past
+        self._halted_ms: int | None = None if info.is_trading else start_ms
         self._source = source
         self._made_up = TRADES in source.made_up
+        recorded = f"{info.name.lower()}@kline_1m"
+        self._only_given = self._made_up or recorded in source.recorded_streams
         self._whole_from_ms = source.whole_from_ms
         self.base = source.finest if source.finest.length_ms > MINUTE_MS else _MINUTE
         self._first_ms = self.base.floor(start_ms)
@@ -87,9 +96,30 @@ class MarketState:
         if newest:
             self._open(self._first_ms, newest[-1].close)
 
+    @property
+    def is_halted(self) -> bool:
+        """Whether nothing is traded now."""
+        return self._halted_ms is not None
+
+    def set_status(self, status: str, now_ms: int) -> None:
+        """Change the status; whole minutes in any other than `TRADING` have no candle."""
+        self.info = replace(self.info, status=status)
+        if self.info.is_trading:
+            self._halted_ms = None
+        elif self._halted_ms is None:
+            self._halted_ms = now_ms
+
+    def _slept_through(self, open_time_ms: int) -> bool:
+        return self._halted_ms is not None and open_time_ms >= self._halted_ms
+
     def _open(self, minute_ms: int, price: float) -> None:
         self.minute = OpenCandle(minute_ms, price, knows_sides=not self._made_up)
         self._second = OpenCandle(minute_ms, price)
+
+    def begin(self, time_ms: int, price: float) -> None:
+        """Know a price before the first trade, such as a recorded candle's."""
+        if self.minute is None:
+            self.minute = OpenCandle(self.base.floor(time_ms), price, knows_sides=not self._made_up)
 
     # -- trades ------------------------------------------------------------------------------
 
@@ -149,11 +179,16 @@ class MarketState:
             return None
         if not self.base.is_aligned(boundary_ms):
             return None
-        given = self._given.get(self.base.name, {}).pop(minute.open_time_ms, None)
+        known = self._given.get(self.base.name, {})
+        is_cut = minute.open_time_ms < self._whole_from_ms
+        take = known.get if is_cut else known.pop
+        given = take(minute.open_time_ms, None)
         close = minute.close if given is None else given.close
         self.minute = OpenCandle(boundary_ms, close, knows_sides=not self._made_up)
         self.changed = True
-        if given is None and (self._made_up or minute.open_time_ms < self._whole_from_ms):
+        if given is None and (self._only_given or is_cut):
+            return None
+        if self._slept_through(minute.open_time_ms):
             return None
         candle = minute.candle(closed=True) if given is None else given
         self._live.append(candle)
@@ -168,8 +203,9 @@ class MarketState:
         closed: list[Candle] = []
         while second is not None and second.open_time_ms + _SECOND_MS <= time_ms:
             candle = second.candle(closed=True)
-            closed.append(candle)
-            self._seconds.append(candle)
+            if not self._slept_through(candle.open_time_ms):
+                closed.append(candle)
+                self._seconds.append(candle)
             second = OpenCandle(
                 candle.open_time_ms + _SECOND_MS, candle.close, knows_sides=not self._made_up
             )
@@ -183,6 +219,7 @@ class MarketState:
         if self.minute is None or interval.floor(self.minute.open_time_ms) < self._whole_from_ms:
             return None
         is_hole = self._made_up and not self.minute.trades
+        is_hole = is_hole or self._slept_through(self.minute.open_time_ms)
         minute = self.minute.candle(closed=False)
         if interval.name == self.base.name:
             return None if is_hole else minute
@@ -212,7 +249,7 @@ class MarketState:
             return []
         start_ms = interval.floor(self._first_ms)
         first_ms = max(interval.floor(first_ms), start_ms)
-        minutes = self._live.between(first_ms, interval.next(last_ms))
+        minutes = self._live.between(first_ms, interval.next(interval.floor(last_ms)))
         rows: list[Candle] = []
         if first_ms == start_ms != self._first_ms and first_ms <= last_ms:
             end_ms = interval.next(start_ms)
@@ -242,7 +279,7 @@ class MarketState:
         if self.is_prepared(interval):
             return
         bucket = OpenBucket(interval.floor(self._first_ms))
-        if bucket.open_time_ms < self._first_ms:
+        if self.has_past and bucket.open_time_ms < self._first_ms:
             count = (self._first_ms - bucket.open_time_ms) // self.base.length_ms
             for candle in self._source.history(
                 self.info.name, self.base, bucket.open_time_ms, self._first_ms, count

@@ -3,7 +3,8 @@
 Two layouts are read, plain or gzip, told apart line by line:
 
 * `<receipt time, ns> <raw JSON>` (hftbacktest), where the JSON is a combined-stream message, a raw
-  stream message or the answer of GET depth;
+  stream message or the answer of GET depth. In klinetop's own recordings an answer says what it is:
+  `{"rest":"depth","symbol":"BTCUSDT","data":{…}}`, `{"rest":"exchangeInfo","data":{…}}`;
 * `<receipt time, s>: <raw JSON>` and `https://… -> <receipt time, s>: <raw JSON>` (cryptofeed),
   where the JSON may also be the answer of GET exchangeInfo.
 """
@@ -31,6 +32,8 @@ _SECONDS_LINE = re.compile(rb"(?:https?://(\S+) -> )?(\d{9,11})(?:\.(\d{1,9}))?:
 _SYMBOL = re.compile(rb"[?&]symbol=([^&\s]+)")
 _SILENT = (b"wss://", b"ws://", b"configuration:")
 _SNIFFED_LINES = 20
+_COMBINED = b'{"stream":"'
+_DATA = b'","data":'
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 _STREAM_OF_EVENT = {
     "trade": "trade",
@@ -67,11 +70,13 @@ class Unread(NamedTuple):
         path: The file.
         line_number: Counted from 1.
         reason: What is wrong, in words.
+        is_cut: Whether the file ends here, before its own end.
     """
 
     path: Path
     line_number: int
     reason: str
+    is_cut: bool = False
 
 
 class _Kline(msgspec.Struct):
@@ -89,6 +94,8 @@ class _Head(msgspec.Struct):
     s: str | None = None
     u: int | None = None
     k: _Kline | None = None
+    rest: str | None = None
+    symbol: str = ""
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
@@ -122,14 +129,15 @@ def read_lines(path: Path) -> Iterator[Line | Unread]:
                 if not text or text.startswith(_SILENT):
                     continue
                 try:
-                    line = _parse(text)
+                    line = _combined_line(raw) or _parse(text)
                 except (ValueError, msgspec.DecodeError) as error:
                     yield Unread(path, number, str(error))
                 else:
                     if line is not None:
                         yield line
         except _DAMAGED as error:
-            yield Unread(path, number + 1, f"the file is damaged or half-written: {error}")
+            reason = f"the file is damaged or half-written: {error}"
+            yield Unread(path, number + 1, reason, is_cut=True)
 
 
 def merged(paths: Sequence[Path]) -> Iterator[Line | Unread]:
@@ -157,6 +165,19 @@ def raw_lines(file: BinaryIO) -> Iterator[bytes]:
         yield from file
 
 
+def _combined_line(raw: bytes) -> Line | None:
+    """Take a whole line with a combined message apart without decoding it; None for others."""
+    start = raw.find(b" ")
+    if not (raw.endswith(b"}\n") and raw.startswith(_COMBINED, start + 1)):
+        return None
+    name_at = start + 1 + len(_COMBINED)
+    end = raw.find(b'"', name_at)
+    name = raw[name_at:end]
+    if not raw.startswith(_DATA, end) or b"\\" in name or not raw[:start].isdigit():
+        return None
+    return Line(int(raw[:start]), "stream", name.decode(), raw[end + len(_DATA) : -2])
+
+
 def _parse(text: bytes) -> Line | None:
     """Return the message of one line; None for an answer to a command, which is no data."""
     match = _NS_LINE.match(text)
@@ -178,6 +199,9 @@ def _message(receipt_ns: int, payload: bytes, url: bytes) -> Line | None:
     head = _decode_head(payload)
     if head.stream is not None and head.data:
         return Line(receipt_ns, "stream", head.stream, bytes(head.data))
+    if head.rest in ("depth", "exchangeInfo") and head.data:
+        kind: Kind = "depth" if head.rest == "depth" else "exchangeInfo"
+        return Line(receipt_ns, kind, head.symbol, bytes(head.data))
     if head.lastUpdateId is not None:
         symbol = _SYMBOL.search(url)
         return Line(receipt_ns, "depth", symbol[1].decode() if symbol else "", payload)

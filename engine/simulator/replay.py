@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.simulator.kline_file import is_kline_file, load_kline_files, start_of
 from engine.simulator.recording import is_recording
 from engine.simulator.replay_klines import KlineFileSource
-from engine.simulator.replay_parts import ReplayError, when
+from engine.simulator.replay_parts import ReplayError, parse_start, when
 from engine.simulator.replay_recording import RecordingSource
 from engine.simulator.replay_scan import scan
 
@@ -29,9 +29,9 @@ def open_replay(paths: Sequence[Path], *, start: str | None, start_ms: int | Non
     Args:
         paths: Files of one kind, plain or gzip (kline files zip too). Recordings continue each
             other in time; kline files bear their symbol in front of their name.
-        start: For kline files: the time (UTC) at which the live part begins, as ISO text or in
-            words such as "24 December 2024"; what lies before is history. None: after 60 % of the
-            rows. A recording always plays from its beginning.
+        start: The time (UTC) at which the live part begins, as ISO text or in words such as
+            "24 December 2024"; what lies before is history. None: a recording plays from its
+            beginning, and kline files after 60 % of their rows.
         start_ms: Exchange time at which an earlier replay stopped; counts for kline files when
             `start` is None.
 
@@ -43,11 +43,7 @@ def open_replay(paths: Sequence[Path], *, start: str | None, start_ms: int | Non
     try:
         if is_kline_replay(paths):
             return _klines(paths, start, start_ms)
-        if start is not None:
-            raise ReplayError(
-                "A recording always plays from its beginning; leave the start time out."
-            )
-        return _recording(paths)
+        return _recording(paths, start)
     except OSError as error:
         name = error.filename or ", ".join(path.name for path in paths)
         raise ReplayError(f"{name} can not be read: {error.strerror or error}.") from error
@@ -102,7 +98,7 @@ def _klines(paths: Sequence[Path], start: str | None, start_ms: int | None) -> S
     return KlineFileSource(histories, begin_ms)
 
 
-def _recording(paths: Sequence[Path]) -> Source:
+def _recording(paths: Sequence[Path], start: str | None) -> Source:
     facts = scan(paths)
     _logger.info(
         "%s: %d messages from %s to %s UTC, %d lines unread",
@@ -112,4 +108,6 @@ def _recording(paths: Sequence[Path]) -> Source:
         when(facts.end_ms),
         facts.unread,
     )
-    return RecordingSource(facts)
+    if start is None:
+        return RecordingSource(facts)
+    return RecordingSource(facts, parse_start(start, "recordings", facts.start_ms, facts.end_ms))

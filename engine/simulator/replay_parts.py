@@ -59,6 +59,37 @@ class Pacer:
             await self._clock.sleep_until(time_ms)
 
 
+def parse_start(text: str, what: str, first_ms: int, end_ms: int) -> int:
+    """Return the time (epoch ms) that a user wrote for the start of a replay; UTC.
+
+    Args:
+        text: ISO date and time, or words that dateparser knows.
+        what: The files in words, such as `klines of BTCUSDT`; plural.
+        first_ms: First time that can be played.
+        end_ms: Times must lie before it.
+
+    Raises:
+        ReplayError: when `text` is no time or lies outside the files.
+    """
+    import dateparser  # its import takes 0.2 s
+
+    try:
+        moment: datetime | None = datetime.fromisoformat(text.strip())
+    except ValueError:
+        moment = dateparser.parse(text, languages=["en"], settings={"TIMEZONE": "UTC"})
+    if moment is None:
+        raise ReplayError(
+            f"'{text}' is no time to start from; write it like 2024-12-24 06:00 (UTC)."
+        )
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    time_ms = int(moment.timestamp() * 1000)
+    if not first_ms <= time_ms < end_ms:
+        raise ReplayError(
+            f"The {what} run from {when(first_ms)} to {when(end_ms)} UTC; '{text}' lies outside."
+        )
+    return time_ms
+
+
 def symbol_info(name: str, price_decimals: int, quantity_decimals: int) -> SymbolInfo:
     """Describe a market of which only name and decimals are known, as one that trades.
 

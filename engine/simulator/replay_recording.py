@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from engine.market.interval import INTERVALS, MINUTE_MS
-from engine.market.trade import Trade
-from engine.simulator.recording import Unread, merged
+from engine.simulator.pump import Pump
+from engine.simulator.recording import Line, merged
 from engine.simulator.replay_parts import Pacer
-from engine.simulator.replay_payloads import decode_depth, decode_top, decode_trade
+from engine.simulator.replay_past import past_of, trade_of
+from engine.simulator.replay_payloads import decode_depth, decode_top
 from engine.simulator.replay_scan import kind_of, symbol_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from engine.market.candle import Candle
     from engine.market.interval import Interval
     from engine.market.symbol import SymbolInfo
+    from engine.market.trade import Trade
     from engine.simulator.exchange import Exchange
-    from engine.simulator.recording import Line
     from engine.simulator.replay_payloads import DepthPayload, SnapshotPayload
     from engine.simulator.replay_scan import RecordingFacts
 
@@ -31,7 +33,7 @@ _DIFFS = ("depth@100ms", "depth")
 
 
 class RecordingSource:
-    """Plays a recording from its beginning, which waits for the first subscriber.
+    """Plays a recording from its beginning or a time in it, which waits for the first subscriber.
 
     The exchange's clock is the recorder's, corrected by the least delayed message (the largest
     difference between event time and receipt time), so no event comes before its own event time.
@@ -42,63 +44,86 @@ class RecordingSource:
     snapshot takes over, and without one the market has no book any more.
 
     Candles follow from the recorded trades, from the first minute that lies wholly inside the
-    recording; streams that the recording holds are passed on and never derived.
+    recording; streams that the recording holds are passed on and never derived. What lies before
+    `begin_ms` is history: nobody sees its messages, but book, candles and tape hold them.
+
+    Args:
+        facts: What a pass over the recording found.
+        begin_ms: Exchange time at which the live part starts; None for the recording's beginning.
 
     Attributes:
-        start_ms: Exchange time of the first message.
+        start_ms: Exchange time at which the live part starts.
         made_up: Nothing.
         recorded_streams: Names of the streams in the recording.
         whole_from_ms: Open time of the first whole minute.
         finest: One second.
+        notes: What is to be said about the files before they are played, in sentences.
     """
 
-    def __init__(self, facts: RecordingFacts) -> None:
-        self.start_ms = facts.start_ms
+    def __init__(self, facts: RecordingFacts, begin_ms: int | None = None) -> None:
+        self.start_ms = facts.start_ms if begin_ms is None else begin_ms
         self.made_up: frozenset[str] = frozenset()
         self.recorded_streams = frozenset(facts.streams)
         self.whole_from_ms = facts.whole_from_ms
         self.finest: Interval = INTERVALS["1s"]
+        self.notes = facts.notes
         self._facts = facts
+        self._past = past_of(facts, self.start_ms)
+        self._playing: dict[Exchange, tuple[dict[str, _Feed], Iterator[Line]]] = {}
 
     def symbols(self) -> Sequence[SymbolInfo]:
         """Return the recorded markets."""
         return [self._facts.info(name) for name in self._facts.markets]
 
     def history(
-        self,
-        symbol: str,  # noqa: ARG002
-        interval: Interval,  # noqa: ARG002
-        start_ms: int | None,  # noqa: ARG002
-        end_ms: int,  # noqa: ARG002
-        limit: int,  # noqa: ARG002
+        self, symbol: str, interval: Interval, start_ms: int | None, end_ms: int, limit: int
     ) -> list[Candle]:
-        """Return nothing: a recording does not tell what was before it."""
-        return []
+        """Return what the recording tells of the time before the start."""
+        return self._past.candles(self._facts, symbol, interval, start_ms, end_ms, limit)
 
-    def recent_trades(self, symbol: str, limit: int) -> list[Trade]:  # noqa: ARG002
-        """Return nothing: a recording does not tell what was before it."""
-        return []
+    def recent_trades(self, symbol: str, limit: int) -> list[Trade]:
+        """Return the newest recorded trades before the start's minute, oldest first."""
+        return list(self._past.trades.get(symbol, ()))[-limit:]
 
-    async def run(self, exchange: Exchange) -> None:
-        """Play every message once, in order."""
+    def start(self, exchange: Exchange) -> None:
+        """Bring books, tops and the open minute up to the start, without a word to anybody."""
         facts = self._facts
         feeds = {name: _Feed(exchange, facts, name) for name in facts.markets}
+        lines = (
+            line for line in merged(facts.paths) if isinstance(line, Line) and line.kind == "stream"
+        )
+        first: list[Line] = []
+        for line in lines:
+            if facts.time_ms(line.receipt_ns) >= self.start_ms:
+                first.append(line)
+                break
+            symbol = symbol_of(line.name)
+            if symbol:
+                feeds[symbol].catch_up(line, self.start_ms // MINUTE_MS * MINUTE_MS)
+        for feed in feeds.values():
+            feed.caught_up()
+        self._playing[exchange] = feeds, chain(first, lines)
+
+    async def run(self, exchange: Exchange) -> None:
+        """Play every message once, in order, and at the end what the open candles have become."""
+        facts = self._facts
+        feeds, lines = self._playing.pop(exchange)
         pacer = Pacer(exchange)
         await pacer.begin(waits=True)
-        now_ms = facts.start_ms
-        for line in merged(facts.paths):
-            if isinstance(line, Unread) or line.kind == "exchangeInfo":
-                continue
+        now_ms = self.start_ms
+        for line in lines:
             now_ms = max(now_ms, facts.time_ms(line.receipt_ns))
             await pacer.until(now_ms)
             exchange.advance(self._over_ms(now_ms, line.receipt_ns))
-            if line.kind == "stream":
-                symbol = symbol_of(line.name)
-                if symbol:
-                    feeds[symbol].take(line)
-                else:
-                    exchange.verbatim(line.name, line.payload)
-        exchange.advance(now_ms)
+            symbol = symbol_of(line.name)
+            if symbol:
+                feeds[symbol].take(line)
+            else:
+                exchange.verbatim(line.name, line.payload)
+        exchange.advance(max(now_ms, facts.end_ms))
+        last = Pump(exchange)
+        last.push_candles(seconds=False)
+        last.push_tickers()
 
     def _over_ms(self, now_ms: int, receipt_ns: int) -> int:
         """Return up to when all is told: a minute waits for its trades that are still to come."""
@@ -125,11 +150,38 @@ class _Feed:
             takers[self._diffs] = self._depth
         takers["bookTicker"] = self._top
         self._takers = takers
-        for interval, candle in facts.markets[symbol].closed:
-            exchange.candle(symbol, candle, interval)
+        self._last_trade_id = -1
+        self._last_top: Line | None = None
+        self._give_candles(facts)
         exchange.load_book(symbol, 0, [], [])
         if self._snapshots:
             self._load(self._snapshots.pop(0))
+
+    def _give_candles(self, facts: RecordingFacts) -> None:
+        closed = facts.markets[self._symbol].closed
+        for interval, candle in closed:
+            self._exchange.candle(self._symbol, candle, interval)
+        minutes = [candle for interval, candle in closed if interval == "1m"]
+        if minutes:
+            first = min(minutes, key=lambda candle: candle.open_time_ms)
+            self._exchange.states[self._symbol].begin(self._exchange.now_ms, first.open)
+
+    def catch_up(self, line: Line, minute_ms: int) -> None:
+        """Let a message from before the start, whose minute began at `minute_ms`, do its work."""
+        taker = self._takers.get(kind_of(line.name))
+        if taker == self._top:
+            self._last_top = line
+        elif taker == self._depth:
+            self.take(line)
+        elif taker == self._trade:
+            trade, _ = trade_of(line)
+            if trade.time_ms >= minute_ms:
+                self.take(line)
+
+    def caught_up(self) -> None:
+        """Show the last top of book from before the start."""
+        if self._last_top is not None:
+            self.take(self._last_top)
 
     def take(self, line: Line) -> None:
         """Pass one message on; what it says about trades or book becomes the exchange's state."""
@@ -144,12 +196,11 @@ class _Feed:
             self._exchange.verbatim(line.name, line.payload)
 
     def _trade(self, line: Line) -> None:
-        payload = decode_trade(line.payload)
-        trade_id, count = (
-            (payload.t, 1) if payload.t >= 0 else (payload.l, payload.l - payload.f + 1)
-        )
-        trade = Trade(trade_id, payload.T, float(payload.p), float(payload.q), payload.m)
-        self._exchange.trade(self._symbol, trade, count=count)
+        trade, count = trade_of(line)
+        # While one connection replaces another, a recorder hears everything twice.
+        if trade.trade_id > self._last_trade_id:
+            self._last_trade_id = trade.trade_id
+            self._exchange.trade(self._symbol, trade, count=count)
         self._exchange.verbatim(line.name, line.payload)
 
     def _top(self, line: Line) -> None:

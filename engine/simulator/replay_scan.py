@@ -10,6 +10,7 @@ import msgspec
 
 from engine.market.interval import INTERVALS, MINUTE_MS
 from engine.market.symbol import SymbolInfo
+from engine.simulator.recorded_time import RecordedTime
 from engine.simulator.recording import Unread, merged
 from engine.simulator.replay_parts import ReplayError, decimals_in, symbol_info
 from engine.simulator.replay_payloads import (
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_NS_PER_MS = 1_000_000
 _LOGGED = 5
 _WAITED_FROM_MS = MINUTE_MS - 10_000  # a trade more than 10 s late is not waited for
 
@@ -97,11 +97,12 @@ class RecordingFacts:
         markets: By symbol, in the order of appearance.
         infos: What a recorded exchangeInfo says, by symbol.
         streams: Names of all recorded streams.
-        offset_ns: Exchange time minus receipt time of the least delayed message.
+        time: Which exchange time a receipt time stands for.
         first_ns: Receipt time of the first message.
         last_ns: Receipt time of the last message.
         messages: Number of messages.
         unread: Number of lines that hold none.
+        cut: Names of the files that end before their own end.
         late_ns: By minute boundary (exchange ms), the receipt time of the last trade of the minute
             before it, where that trade was received after the boundary.
     """
@@ -110,16 +111,17 @@ class RecordingFacts:
     markets: dict[str, MarketFacts] = field(default_factory=dict)
     infos: dict[str, SymbolInfo] = field(default_factory=dict)
     streams: set[str] = field(default_factory=set)
-    offset_ns: int | None = None
+    time: RecordedTime = field(default_factory=RecordedTime)
     first_ns: int | None = None
     last_ns: int = 0
     messages: int = 0
     unread: int = 0
+    cut: list[str] = field(default_factory=list)
     late_ns: dict[int, int] = field(default_factory=dict)
 
     def time_ms(self, receipt_ns: int) -> int:
         """Return the exchange time (epoch ms) at which a message was received."""
-        return (receipt_ns + (self.offset_ns or 0)) // _NS_PER_MS
+        return self.time.exchange_ms(receipt_ns)
 
     @property
     def start_ms(self) -> int:
@@ -135,6 +137,21 @@ class RecordingFacts:
     def whole_from_ms(self) -> int:
         """First whole minute: the first that opens when the recording already runs."""
         return -(-self.start_ms // MINUTE_MS) * MINUTE_MS
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know before it is played, in sentences."""
+        notes = [
+            f"{name} is cut off (its recorder was killed, or still runs); what it holds is played."
+            for name in self.cut
+        ]
+        lines = self.unread - len(self.cut)
+        if lines > 0:
+            notes.append(f"{lines:,} lines of the recording hold no message and are left out.")
+        lost = sum(market.lost_trades for market in self.markets.values())
+        if lost:
+            notes.append(f"The recorder missed {lost:,} trades; candles made of trades lack them.")
+        return notes
 
     def info(self, name: str) -> SymbolInfo:
         """Describe a market: as recorded, else by the decimals of its numbers."""
@@ -180,6 +197,8 @@ def scan(paths: Sequence[Path]) -> RecordingFacts:
 
 def _count_unread(facts: RecordingFacts, line: Unread) -> None:
     facts.unread += 1
+    if line.is_cut:
+        facts.cut.append(line.path.name)
     if facts.unread <= _LOGGED:
         _logger.warning("%s line %d: %s", line.path.name, line.line_number, line.reason)
 
@@ -191,7 +210,7 @@ def _note(
     trades: list[tuple[int, int]],
 ) -> None:
     if line.kind == "exchangeInfo":
-        facts.infos = {
+        facts.infos |= {
             market.symbol: _described(market) for market in _decode_info(line.payload).symbols
         }
         return
@@ -221,6 +240,8 @@ def _note_stream(facts: RecordingFacts, line: Line, trades: list[tuple[int, int]
             trades.append((line.receipt_ns, trade.T))
         _note_ids(market, trade)
     elif kind == "bookTicker":
+        if symbol in facts.infos:
+            return
         top = decode_top(line.payload)
         market.saw(top.b, top.B)
         market.saw(top.a, top.A)
@@ -233,8 +254,7 @@ def _note_stream(facts: RecordingFacts, line: Line, trades: list[tuple[int, int]
     else:
         event_ms = _decode_timed(line.payload).E
     if event_ms is not None:
-        offset_ns = event_ms * _NS_PER_MS - line.receipt_ns
-        facts.offset_ns = offset_ns if facts.offset_ns is None else max(facts.offset_ns, offset_ns)
+        facts.time.observe(line.receipt_ns, event_ms)
 
 
 def _note_ids(market: MarketFacts, trade: TradePayload) -> None:

@@ -15,6 +15,8 @@ from engine.simulator.query import Query
 from engine.simulator.weights import WeightMeter
 
 if TYPE_CHECKING:
+    from engine.market.candle import Candle
+    from engine.market.interval import Interval
     from engine.market.trade import Trade
     from engine.simulator.exchange import Exchange
     from engine.simulator.limits import Limits
@@ -69,12 +71,22 @@ class RestApi:
 
     async def _handle(self, request: web.Request) -> web.Response:
         address = request.remote or ""
-        faulty = self._exchange.faults.rest_status
-        if faulty is not None:
+        path = request.match_info["path"]
+        faults = self._exchange.faults
+        if faults.rest_status is not None:
             return web.Response(
-                status=faulty, text="<html><body>Refused</body></html>", content_type="text/html"
+                status=faults.rest_status,
+                text="<html><body>Refused</body></html>",
+                content_type="text/html",
             )
-        endpoint = self._endpoints.get(request.match_info["path"])
+        wrong = faults.rest.take(path)
+        if wrong is not None:
+            return web.Response(
+                status=wrong.status,
+                body=wrong.body,
+                headers={"Content-Type": wrong.content_type, **wrong.headers},
+            )
+        endpoint = self._endpoints.get(path)
         if endpoint is None:
             raise web.HTTPNotFound
         try:
@@ -135,9 +147,31 @@ class RestApi:
             raise ApiError(-1130, "Data sent for parameter 'timeZone' is not valid.")
         start_ms, end_ms = query.time_ms("startTime"), query.time_ms("endTime")
         limit = query.limit(500, 1000)
-        candles = await self._exchange.candles(symbol, interval, start_ms, end_ms, limit)
+        candles = await self._shown(symbol, interval, start_ms, end_ms, limit)
         closes_ms = [interval.close_time(candle.open_time_ms) for candle in candles]
         return 2, wire.kline_rows(candles, closes_ms)
+
+    async def _shown(
+        self,
+        symbol: str,
+        interval: Interval,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+    ) -> list[Candle]:
+        """Return a full page of what is not hidden, as long as there is more."""
+        shown: list[Candle] = []
+        while True:
+            wanted = limit - len(shown)
+            page = await self._exchange.candles(symbol, interval, start_ms, end_ms, wanted)
+            visible = self._exchange.faults.klines.visible(symbol, interval.name, page)
+            shown = [*shown, *visible] if start_ms is not None else [*visible, *shown]
+            if len(page) < wanted or len(visible) == len(page):
+                return shown
+            if start_ms is not None:
+                start_ms = page[-1].open_time_ms + 1
+            else:
+                end_ms = page[0].open_time_ms - 1
 
     async def _depth(self, query: Query) -> Answer:
         symbol = query.symbol()
@@ -174,6 +208,7 @@ class RestApi:
         names, states = self._chosen(query)
         rows = []
         for state in states:
+            self._exchange.settle_book(state.info.name)
             bid, bid_quantity, ask, ask_quantity = state.top()
             rows.append(
                 {
@@ -239,6 +274,7 @@ class RestApi:
         return names, chosen
 
     def _day_row(self, state: MarketState, *, full: bool) -> dict[str, Any] | None:
+        self._exchange.settle_book(state.info.name)
         day = state.ticker(self._exchange.now_ms)
         if day is None:
             return None

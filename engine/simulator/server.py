@@ -13,10 +13,13 @@ from aiohttp import web
 
 from engine.simulator.clock import ExchangeClock
 from engine.simulator.connection import Connection
+from engine.simulator.control import Control
+from engine.simulator.doorkeeper import Doorkeeper
 from engine.simulator.exchange import Exchange
 from engine.simulator.limits import Limits
 from engine.simulator.pump import Pump
 from engine.simulator.rest import RestApi
+from engine.simulator.script import Script, ScriptRun
 from engine.simulator.source import StartsEarly
 
 if TYPE_CHECKING:
@@ -39,12 +42,14 @@ class Running:
         stream_url: Such as `ws://127.0.0.1:40123` (paths `/ws` and `/stream`).
         exchange: Its core.
         ended: Done when the source has nothing left; holds its error if it failed.
+        script: What does faults by script or on request, and its record.
     """
 
     rest_url: str
     stream_url: str
     exchange: Exchange
     ended: asyncio.Future[None]
+    script: ScriptRun
 
     @property
     def faults(self) -> Faults:
@@ -60,6 +65,7 @@ async def serve(
     host: str = _HOST,
     speed: float = 1.0,
     limits: Limits | None = None,
+    script: Script | None = None,
 ) -> AsyncIterator[Running]:
     """Run a simulated exchange for as long as the context lasts.
 
@@ -69,16 +75,21 @@ async def serve(
         host: Address to listen on.
         speed: Exchange seconds per wall-clock second; `math.inf` goes as fast as clients read.
         limits: Weights, streams, pings; the documented ones without it.
+        script: Faults to do as exchange time passes.
 
     Raises:
+        ScriptError: when the script names a market that is not there.
         OSError: when the port can not be had.
     """
     limits = limits or Limits()
     clock = ExchangeClock(source.start_ms, speed, running=False)
     exchange = Exchange(source, clock)
+    if script is not None:
+        script.check(exchange.infos)
+    script_run = ScriptRun(exchange, script)
     await asyncio.to_thread(_load, exchange)
     runner = web.AppRunner(
-        _application(exchange, limits),
+        _application(exchange, limits, script_run),
         max_line_size=_LONGEST_LINE,
         max_field_size=_LONGEST_LINE,
         access_log=None,
@@ -95,8 +106,10 @@ async def serve(
         tasks = [
             asyncio.create_task(_feed(exchange, ended)),
             asyncio.create_task(Pump(exchange).run()),
+            asyncio.create_task(script_run.run()),
         ]
-        yield Running(f"http://{host}:{real_port}", f"ws://{host}:{real_port}", exchange, ended)
+        rest_url, stream_url = f"http://{host}:{real_port}", f"ws://{host}:{real_port}"
+        yield Running(rest_url, stream_url, exchange, ended, script_run)
     finally:
         for task in tasks:
             task.cancel()
@@ -124,9 +137,10 @@ async def _feed(exchange: Exchange, ended: asyncio.Future[None]) -> None:
     ended.set_result(None)
 
 
-def _application(exchange: Exchange, limits: Limits) -> web.Application:
+def _application(exchange: Exchange, limits: Limits, script: ScriptRun) -> web.Application:
     application = web.Application()
     RestApi(exchange, limits).add_to(application.router)
+    Control(exchange, script).add_to(application.router)
     open_socket = _socket_handler(exchange, limits)
     for path in ("/ws", "/ws/{streams:.*}", "/stream"):
         application.router.add_get(path, open_socket)
@@ -136,9 +150,14 @@ def _application(exchange: Exchange, limits: Limits) -> web.Application:
 def _socket_handler(
     exchange: Exchange, limits: Limits
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    doorkeeper = Doorkeeper(limits)
+
     async def open_socket(request: web.Request) -> web.StreamResponse:
-        if exchange.faults.refuses:
-            raise web.HTTPServiceUnavailable
+        doorkeeper.admit(request)
+        refusal = exchange.faults.refusal
+        if refusal is not None:
+            return web.Response(status=refusal, text="Refused")
+        exchange.faults.connects += 1
         combined = request.path == "/stream"
         text = request.query.get("streams", "") if combined else request.path[len("/ws/") :]
         streams = [name for name in text.split("/") if name]

@@ -101,3 +101,30 @@ class StartsEarly(Protocol):
         It is called once per exchange, in a worker thread, before `run`.
         """
         ...
+
+
+@runtime_checkable
+class TellsNotes(Protocol):
+    """A source of which a user should know something before it plays."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences, such as that a file is cut off."""
+        ...
+
+
+@runtime_checkable
+class ListsLater(Protocol):
+    """A source that can list further markets while it runs."""
+
+    def list_symbol(self, exchange: Exchange, info: SymbolInfo) -> SymbolInfo:
+        """Return the market called `info.name` as this source can make it.
+
+        Raises:
+            ValueError: for a name that can not be a market.
+        """
+        ...
+
+    def start_symbol(self, exchange: Exchange, symbol: str) -> None:
+        """Feed the market from now on; the exchange has its state by then."""
+        ...

@@ -216,7 +216,8 @@ def test_what_can_not_be_played_is_said_in_a_sentence(tmp_path):
         ([empty], None, "is empty"),
         ([text], None, "neither a recording"),
         ([silent], None, "no message of any market"),
-        ([recording], "2024-08-09", "from its beginning"),
+        ([recording], "2024-08-10", "from 2024-08-08 23:58:40 to 2024-08-09 00:02:00"),
+        ([recording], "once upon a time", "no time to start from"),
     ]:
         with pytest.raises(ReplayError, match=words):
             open_replay(paths, start=start, start_ms=None)

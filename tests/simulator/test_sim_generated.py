@@ -1,3 +1,4 @@
+import asyncio
 import subprocess
 import sys
 from itertools import pairwise
@@ -137,6 +138,15 @@ def test_seconds_add_up_to_their_minute(market):
     assert (joined.volume, joined.trades) == (minute.volume, minute.trades)
 
 
+class Onlooker:
+    """Somebody who wants books kept up to date."""
+
+    combined = False
+
+    def send(self, frame):
+        pass
+
+
 def collect(market, step_ms):
     """Return the trades and the book changes of 3 minutes that the feed gives in steps."""
     trades, tops = [], []
@@ -149,6 +159,8 @@ def collect(market, step_ms):
 
     exchange = Recorder(market, ExchangeClock(market.start_ms, running=False))
     exchange.load()
+    for name in market.models:
+        exchange.hub.subscribe(Onlooker(), f"{name.lower()}@depth@100ms")
     feed = Feed(market, exchange, [model.listing for model in market.models.values()])
     feed.start()
     for time_ms in range(market.start_ms, market.start_ms + 3 * MINUTE_MS, step_ms):
@@ -172,6 +184,18 @@ async def test_a_trade_prints_at_the_top_of_the_book(market):
     assert len(tops) > 100
     for (bid, _, ask, _), trade in tops:
         assert trade.price == (bid if trade.buyer_is_maker else ask)
+
+
+async def test_a_book_that_nobody_follows_is_brought_up_to_date_when_asked_for(start):
+    client = await start(speed=60)
+    before = await client.get("depth", symbol="BTCUSDT", limit=5)
+    await asyncio.sleep(0.5)
+    after = await client.get("depth", symbol="BTCUSDT", limit=5)
+    assert after["lastUpdateId"] > before["lastUpdateId"]
+    trade = client.running.exchange.states["BTCUSDT"].last_trade
+    (row,) = [await client.get("ticker/bookTicker", symbol="BTCUSDT")]
+    assert float(row["bidPrice"]) < float(row["askPrice"])
+    assert abs(float(row["bidPrice"]) / trade.price - 1) < 0.002
 
 
 async def test_live_minutes_equal_the_history_of_a_later_start(market):

@@ -215,11 +215,14 @@ async def test_a_connection_has_at_most_so_many_streams(start, receive):
             pass
 
 
-async def test_a_very_long_url_is_served(start, receive):
+async def test_a_long_url_is_served_and_a_too_long_one_is_refused(start, receive):
     client = await start(speed=20)
-    names = ["btcusdt@trade"] + [f"sim{number:05d}usdt@kline_1m" for number in range(500)]
+    names = ["btcusdt@trade"] + [f"sim{number:05d}usdt@kline_1m" for number in range(300)]
     async with client.socket("/stream?streams=" + "/".join(names)) as socket:
         assert (await receive(socket))[0]["stream"] == "btcusdt@trade"
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="414"):
+        async with client.socket("/stream?streams=" + "/".join(names * 2)):
+            pass
 
 
 async def test_unknown_streams_are_accepted_and_silent(start, receive):
