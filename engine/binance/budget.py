@@ -42,6 +42,8 @@ class WeightBudget:
         limit: Weight per minute that the exchange grants.
         foreground_share: Share of it after which all requests wait for the next minute.
         background_share: Share of it after which background requests wait.
+        bulk_share: Share of it after which long background work waits, so that it leaves some to
+            what repairs the newest minute.
         patience_s: Longest wait; beyond it `RateLimited` is raised instead.
         wall_s: Wall clock in epoch seconds.
         sleep: Waits for wall seconds.
@@ -53,12 +55,13 @@ class WeightBudget:
         *,
         foreground_share: float = 0.8,
         background_share: float = 0.5,
+        bulk_share: float = 0.4,
         patience_s: float = 90.0,
         wall_s: Callable[[], float] = time.time,
         sleep: Callable[[float], asyncio.Future[None]] | None = None,
     ) -> None:
         self.limit = limit
-        self._shares = (foreground_share, background_share)
+        self._shares = (foreground_share, background_share, bulk_share)
         self._patience_s = patience_s
         self._wall_s = wall_s
         self._sleep = sleep or asyncio.sleep
@@ -66,6 +69,7 @@ class WeightBudget:
         self._used = 0
         self._blocked_until_s = 0.0
         self._blocked_why = ""
+        self._waiting = 0
 
     @property
     def used(self) -> tuple[int, int]:
@@ -78,8 +82,23 @@ class WeightBudget:
         """Wall seconds until requests are allowed again; 0 when they are."""
         return max(0.0, self._blocked_until_s - self._wall_s())
 
-    async def acquire(self, weight: int, *, background: bool = False) -> int:
+    @property
+    def note(self) -> str:
+        """Why requests wait, in words; empty while none does."""
+        if self.blocked_s:
+            return f"{self._blocked_why} Requests wait {self.blocked_s:.0f} s."
+        if not self._waiting:
+            return ""
+        used, limit = self.used
+        return f"{used:,} of {limit:,} request weight is used; waiting for the next minute"
+
+    async def acquire(self, weight: int, *, background: bool = False, bulk: bool = False) -> int:
         """Wait until a request of `weight` may be sent, and count it.
+
+        Args:
+            weight: What the exchange counts it as.
+            background: Whether nobody is waiting for it.
+            bulk: Whether it is part of long work in the background.
 
         Returns:
             The minute it is counted in, for `observe`.
@@ -87,18 +106,33 @@ class WeightBudget:
         Raises:
             RateLimited: when the wait would be longer than the budget's patience.
         """
-        share = self._shares[1 if background else 0]
-        while True:
-            wait_s = self.blocked_s
+        share = self._shares[2 if bulk else 1 if background else 0]
+        self._waiting += 1
+        try:
+            return await self._granted(weight, share)
+        finally:
+            self._waiting -= 1
+
+    async def wait_open(self) -> None:
+        """Wait until the exchange allows requests again; returns at once while it does.
+
+        Raises:
+            RateLimited: when the wait would be longer than the budget's patience.
+        """
+        while wait_s := self.blocked_s:
             if wait_s > self._patience_s:
                 raise RateLimited(f"{self._blocked_why} Try again in {wait_s:.0f} s.", wait_s)
-            if wait_s == 0.0:
-                self._turn()
-                # A single request beyond its share passes alone, else it would wait for ever.
-                if self._used == 0 or self._used + weight <= self.limit * share:
-                    self._used += weight
-                    return self._minute
-                wait_s = (self._minute + 1) * MINUTE_S + TURN_MARGIN_S - self._wall_s()
+            await self._sleep(max(wait_s, 0.01))
+
+    async def _granted(self, weight: int, share: float) -> int:
+        while True:
+            await self.wait_open()
+            self._turn()
+            # A single request beyond its share passes alone, else it would wait for ever.
+            if self._used == 0 or self._used + weight <= self.limit * share:
+                self._used += weight
+                return self._minute
+            wait_s = (self._minute + 1) * MINUTE_S + TURN_MARGIN_S - self._wall_s()
             await self._sleep(max(wait_s, 0.01))
 
     def observe(self, headers: Mapping[str, str], minute: int) -> None:

@@ -36,17 +36,23 @@ class ExchangeClock:
         speed: Exchange seconds per local second; 1 but for a simulated exchange. With infinity
             (a replay as fast as it goes) the time is that of the newest event.
         monotonic_s: Local clock in seconds.
+
+    Attributes:
+        on_latency: Called with the latency (local ms) of each event that is taken; None calls
+            nobody. An exchange whose clock does not run at 1 has none.
     """
 
     def __init__(
         self, speed: float = 1.0, *, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
+        self.on_latency: Callable[[float], None] | None = None
         self._answers_kept_s = _ANSWERS_KEPT_S if speed == 1.0 else _WINDOW_S
         self._follows = math.isinf(speed)
         self._speed_ms = 0.0 if self._follows else speed * 1000.0
         self._monotonic_s = monotonic_s
         self._events: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
         self._answers: deque[tuple[float, float]] = deque(maxlen=8)
+        self._first_ms = 0
         self._offset_ms: float | None = None
         self._refreshed_s = float("-inf")
         self._last_ms = 0
@@ -70,6 +76,16 @@ class ExchangeClock:
         late_ms = statistics.median(offset_ms - said_ms for _, said_ms in self._events)
         return max(0.0, late_ms / self._speed_ms * 1000.0)
 
+    @property
+    def wall_offset_ms(self) -> float | None:
+        """Local wall clock minus exchange clock, in ms.
+
+        None before anything was observed, and where the exchange's clock does not run at 1.
+        """
+        if self._speed_ms != 1000.0 or not self.is_set:
+            return None
+        return time.time() * 1000.0 - (self._offset() + 1000.0 * self._monotonic_s())
+
     def observe(self, event_time_ms: int, *, monotonic_s: float | None = None) -> None:
         """Learn from an event; call it at its receipt. Fifty a second are taken, the rest is free.
 
@@ -78,12 +94,15 @@ class ExchangeClock:
             monotonic_s: Receipt on the local clock, if not now.
         """
         if self._follows:
-            self._last_ms = max(self._last_ms, event_time_ms)
+            self._follow(event_time_ms)
             return
         now_s = self._monotonic_s() if monotonic_s is None else monotonic_s
         if self._events and now_s - self._events[-1][0] < _SAMPLE_EVERY_S:
             return
-        self._events.append((now_s, event_time_ms - self._speed_ms * now_s))
+        said_ms = event_time_ms - self._speed_ms * now_s
+        self._events.append((now_s, said_ms))
+        if self.on_latency is not None and self._speed_ms == 1000.0:
+            self.on_latency(max(0.0, self._offset() - said_ms))
 
     def observe_answer(self, server_time_ms: int, sent_s: float, received_s: float) -> None:
         """Learn from an answer of `time`.
@@ -94,11 +113,16 @@ class ExchangeClock:
             received_s: Local clock when the answer was there.
         """
         if self._follows:
-            self._last_ms = max(self._last_ms, server_time_ms)
+            self._follow(server_time_ms)
             return
         middle_s = (sent_s + received_s) / 2.0
         self._answers.append((received_s, server_time_ms - self._speed_ms * middle_s))
         self._refreshed_s = float("-inf")
+
+    @property
+    def first_ms(self) -> int | None:
+        """The first time that was observed of a replay as fast as it goes; else None."""
+        return self._first_ms or None
 
     def now_ms(self) -> int:
         """Return exchange time now (epoch ms); it does not run backwards.
@@ -117,6 +141,10 @@ class ExchangeClock:
             self._last_ms = estimate_ms
             self._ahead_since_s = None
         return self._last_ms
+
+    def _follow(self, time_ms: int) -> None:
+        self._first_ms = self._first_ms or time_ms
+        self._last_ms = max(self._last_ms, time_ms)
 
     def _is_hopeless(self, estimate_ms: int, now_s: float) -> bool:
         if self._last_ms - estimate_ms <= _STEP_BACK_BEYOND_S * self._speed_ms:

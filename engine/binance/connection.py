@@ -20,6 +20,8 @@ YIELD_AFTER_MESSAGES = 500
 # A half-dead TCP connection shows within 1.5 times this; data count as life too.
 HEARTBEAT_S = 30.0
 
+_TEXT, _BINARY = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
+
 logger = logging.getLogger(__name__)
 
 FrameHandler = Callable[[bytes | str, int], None]
@@ -63,15 +65,17 @@ class StreamConnection:
         Returns:
             Why the connection ended, in words.
         """
-        websocket = self._websocket
-        count = 0
+        receive, now_ns, text, binary = self._websocket.receive, time.time_ns, _TEXT, _BINARY
+        left = YIELD_AFTER_MESSAGES
         while True:
-            message = await websocket.receive()
-            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            message = await receive()
+            kind = message.type
+            if kind is not text and kind is not binary:
                 return self._ending(message)
-            on_frame(message.data, time.time_ns())
-            count += 1
-            if count % YIELD_AFTER_MESSAGES == 0:
+            on_frame(message.data, now_ns())
+            left -= 1
+            if not left:
+                left = YIELD_AFTER_MESSAGES
                 await asyncio.sleep(0)
 
     def _ending(self, message: aiohttp.WSMessage) -> str:

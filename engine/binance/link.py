@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, Protocol
 
 from engine.binance.events import CommandAnswer, Event, ServerShutdown, UnknownEvent
-from engine.binance.payloads import BadMessage, decode
-from engine.binance.stream_types import HARD_STREAMS_PER_CONNECTION, Counters, StreamLimits
+from engine.binance.payloads import BadMessage, decode, decode_single
+from engine.binance.subscribing import Subscribing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from engine.binance.connection import StreamConnection
+    from engine.binance.stream_types import Counters, StreamLimits
 
-logger = logging.getLogger(__name__)
-
-REFUSED_RETRY_S = 60.0
 _READY_WITHOUT_DATA_S = 5.0
 _RAW_KEPT = 2000
 _CONTROL = frozenset({CommandAnswer, ServerShutdown, UnknownEvent})
@@ -30,11 +25,18 @@ _CONTROL = frozenset({CommandAnswer, ServerShutdown, UnknownEvent})
 class LinkOwner(Protocol):
     """Who a link reports to; all calls come from the read loop and must not block."""
 
-    def event(self, stream: str, event: Event, receipt_wall_ns: int) -> None:
-        """Take one event."""
+    @property
+    def event(self) -> Callable[[str, Event, int], None]:
+        """Takes stream name, event and receipt; what it raises goes to `event_failed`."""
+
+    def event_failed(self, error: Exception) -> None:
+        """Learn that `event` raised."""
 
     def bad(self, reason: str, raw: str) -> None:
         """Take a frame that could not be decoded."""
+
+    def raw(self, receipt_wall_ns: int, text: str) -> None:
+        """Take a frame as it came, before its events; answers to commands are left out."""
 
     def confirmed(self, link: Link, streams: frozenset[str]) -> None:
         """Learn that `streams` flow from now on."""
@@ -43,22 +45,17 @@ class LinkOwner(Protocol):
         """Learn that the exchange wants this connection replaced."""
 
 
-class _Command(NamedTuple):
-    method: str
-    streams: tuple[str, ...]
-    sent_s: float
-
-
 class Link:
     """Reads one connection, and keeps its subscriptions equal to the wanted ones.
 
     Attributes:
-        confirmed: Streams whose subscription the exchange has answered.
+        last_message_s: When the last frame came, or the connection was opened (monotonic).
         ready: Set when all wanted streams are confirmed and the first event came.
         spoke: Whether any event came.
         alive: False once the connection has ended.
-        refusal: The last error that a command was answered with; empty without one.
         silent: Whether it was given up for silence.
+        is_watched: Whether silence and missing answers end it.
+        always_speaks: Whether a confirmed stream pushes at least every few seconds.
     """
 
     def __init__(
@@ -69,31 +66,50 @@ class Link:
         limits: StreamLimits,
         counters: Counters,
         silence_s: float,
+        *,
+        is_tapped: bool = False,
     ) -> None:
         self._connection = connection
         self._owner = owner
+        self._event = owner.event
         self._wanted = wanted
         self._limits = limits
         self._counters = counters
         self._silence_s = silence_s
-        self._asked: dict[str, None] = {}
-        self._pending: dict[int, _Command] = {}
-        self._refused_until_s: dict[str, float] = {}
+        self._is_tapped = is_tapped
+        self._subscribing = Subscribing(limits.frame_bytes)
         self._changed = asyncio.Event()
-        self._next_id = 1
         self._confirmed_s = 0.0
+        self._missing: int | None = None
         self.opened_s = time.monotonic()
         self.last_message_s = self.opened_s
-        self.confirmed: set[str] = set()
         self.ready = asyncio.Event()
         self.spoke = False
         self.alive = True
-        self.refusal = ""
         self.silent = False
         self.is_watched = True
+        self.always_speaks = False
+
+    @property
+    def confirmed(self) -> set[str]:
+        """Streams whose subscription the exchange has answered."""
+        return self._subscribing.confirmed
+
+    @property
+    def refusal(self) -> str:
+        """The last error that a command was answered with; empty when nothing is refused."""
+        return self._subscribing.refusal
+
+    @property
+    def missing(self) -> int:
+        """How many wanted streams are not confirmed yet; refused ones do not count."""
+        if self._missing is None:
+            self._missing = self._subscribing.missing(self._wanted())
+        return self._missing
 
     def wanted_changed(self) -> None:
         """Compare subscriptions with the wanted streams again, soon."""
+        self._missing = None
         self._changed.set()
 
     async def run(self) -> str:
@@ -127,20 +143,39 @@ class Link:
         counters.last_receipt_ns = receipt_wall_ns
         self.last_message_s = time.monotonic()
         try:
-            pairs = decode(data)
+            single = decode_single(data)
+            pairs = decode(data) if single is None else None
         except BadMessage as error:
-            counters.bad += 1
-            raw = data if isinstance(data, str) else bytes(data).decode(errors="replace")
-            self._owner.bad(str(error), raw[:_RAW_KEPT])
+            self._on_bad(data, str(error), receipt_wall_ns)
+            return
+        if self._is_tapped and not (pairs and type(pairs[0][1]) is CommandAnswer):
+            self._owner.raw(receipt_wall_ns, _text(data))
+        if pairs is None:
+            assert single is not None
+            stream, event = single
+            self._hand_on(stream, event, receipt_wall_ns)
             return
         for stream, event in pairs:
             if type(event) in _CONTROL:
                 self._on_control(event)
-                continue
-            self._owner.event(stream, event, receipt_wall_ns)
-            if not self.spoke:
-                self.spoke = True
-                self._check_ready()
+            else:
+                self._hand_on(stream, event, receipt_wall_ns)
+
+    def _hand_on(self, stream: str, event: Event, receipt_wall_ns: int) -> None:
+        try:
+            self._event(stream, event, receipt_wall_ns)
+        except Exception as error:  # noqa: BLE001 - counted and logged by the owner
+            self._owner.event_failed(error)
+        if not self.spoke:
+            self.spoke = True
+            self._check_ready()
+
+    def _on_bad(self, data: bytes | str, reason: str, receipt_wall_ns: int) -> None:
+        self._counters.bad += 1
+        text = _text(data)
+        if self._is_tapped:
+            self._owner.raw(receipt_wall_ns, text)
+        self._owner.bad(reason, text[:_RAW_KEPT])
 
     def _on_control(self, event: Event) -> None:
         if isinstance(event, CommandAnswer):
@@ -151,104 +186,50 @@ class Link:
             self._counters.unknown += 1
 
     def _on_answer(self, answer: CommandAnswer) -> None:
-        command = self._pending.pop(answer.id, None) if isinstance(answer.id, int) else None
         if answer.error is not None:
-            self._on_refusal(answer.error, command)
-        elif command is not None and command.method == "SUBSCRIBE":
-            self.confirmed.update(command.streams)
+            self._counters.refused += 1
+        streams = self._subscribing.answered(answer)
+        self._missing = None
+        parts = self._limits.always_speaking
+        self.always_speaks = any(part in stream for stream in self.confirmed for part in parts)
+        if streams:
             self._confirmed_s = time.monotonic()
-            self._owner.confirmed(self, frozenset(command.streams))
-            self._check_ready()
-        elif command is not None:
-            self.confirmed.difference_update(set(command.streams) - self._asked.keys())
-
-    def _on_refusal(self, error: str, command: _Command | None) -> None:
-        self._counters.refused += 1
-        self.refusal = error
-        streams = command.streams if command else ()
-        logger.warning("The exchange refused a command for %d streams: %s", len(streams), error)
-        if command is not None and command.method == "SUBSCRIBE":
-            for stream in streams:
-                self._asked.pop(stream, None)
-                self._refused_until_s[stream] = time.monotonic() + REFUSED_RETRY_S
+            self._owner.confirmed(self, frozenset(streams))
+        self._check_ready()
+        self._changed.set()
 
     def _check_ready(self) -> None:
         if self.ready.is_set() or not self._confirmed_s:
             return
         waited_s = time.monotonic() - self._confirmed_s
-        if not self.spoke and (self._always_speaks or waited_s < _READY_WITHOUT_DATA_S):
+        if not self.spoke and (self.always_speaks or waited_s < _READY_WITHOUT_DATA_S):
             return
-        if self.confirmed.issuperset(self._wanted()):
+        if not self.missing:
             self.ready.set()
-
-    @property
-    def _always_speaks(self) -> bool:
-        parts = self._limits.always_speaking
-        return any(part in stream for stream in self.confirmed for part in parts)
 
     # --- commands -------------------------------------------------------------------------------
 
     async def _pump(self) -> str:
+        subscribing = self._subscribing
         while True:
             self._changed.clear()
-            command = self._next_command()
+            command = subscribing.next_command(self._wanted())
             if command is None:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._retry_in_s()):
+                    async with asyncio.timeout(subscribing.retry_in_s(self._wanted())):
                         await self._changed.wait()
                 continue
             try:
-                await self._send(*command)
+                await self._connection.send(command.text)
             except ConnectionError as error:
                 return f"the connection was cut ({error})"
             await asyncio.sleep(1.0 / self._limits.frames_per_s)
 
-    def _next_command(self) -> tuple[str, tuple[str, ...]] | None:
-        wanted = self._wanted()
-        now = time.monotonic()
-        missing = [
-            stream
-            for stream in wanted
-            if stream not in self._asked and self._refused_until_s.get(stream, 0.0) <= now
-        ]
-        surplus = [stream for stream in self._asked if stream not in wanted]
-        fits = len(self._asked) + len(missing) <= HARD_STREAMS_PER_CONNECTION
-        if missing and (fits or not surplus):
-            return "SUBSCRIBE", self._first_that_fit(missing)
-        if surplus:
-            return "UNSUBSCRIBE", self._first_that_fit(surplus)
-        return None
-
-    def _first_that_fit(self, streams: list[str]) -> tuple[str, ...]:
-        room = self._limits.frame_bytes - len(_command_text("UNSUBSCRIBE", (), 2**31))
-        count = 0
-        for stream in streams:
-            room -= len(msgspec.json.encode(stream)) + 1
-            if room < 0:
-                break
-            count += 1
-        return tuple(streams[: max(1, count)])
-
-    async def _send(self, method: str, streams: tuple[str, ...]) -> None:
-        command_id = self._next_id
-        self._next_id += 1
-        self._pending[command_id] = _Command(method, streams, time.monotonic())
-        for stream in streams:
-            if method == "SUBSCRIBE":
-                self._asked[stream] = None
-            else:
-                self._asked.pop(stream, None)
-        await self._connection.send(_command_text(method, streams, command_id))
-
-    def _retry_in_s(self) -> float | None:
-        wanted = self._wanted()
-        times = [until for name, until in self._refused_until_s.items() if name in wanted]
-        return max(0.1, min(times) - time.monotonic()) if times else None
-
     # --- watching -------------------------------------------------------------------------------
 
     async def _watch(self) -> str:
-        step_s = min(0.25, self._silence_s / 4, self._limits.answer_timeout_s / 4)
+        limits = self._limits
+        step_s = min(0.25, self._silence_s / 4, limits.answer_timeout_s / 4)
         while True:
             await asyncio.sleep(step_s)
             if not self.is_watched:
@@ -256,18 +237,13 @@ class Link:
             self._check_ready()
             now = time.monotonic()
             silent_s = now - self.last_message_s
-            if silent_s > self._silence_s and self._always_speaks:
+            if silent_s > self._silence_s and self.always_speaks:
                 self.silent = True
                 return f"the connection was silent for {silent_s:.0f} s"
-            late = [c for c in self._pending.values() if now - c.sent_s > self._answer_timeout_s]
-            if late:
-                return f"the exchange did not answer a {late[0].method}"
-
-    @property
-    def _answer_timeout_s(self) -> float:
-        return self._limits.answer_timeout_s
+            late = self._subscribing.unanswered(now - limits.answer_timeout_s)
+            if late is not None:
+                return f"the exchange did not answer a {late.method}"
 
 
-def _command_text(method: str, streams: tuple[str, ...], command_id: int) -> str:
-    body = {"method": method, "params": streams, "id": command_id}
-    return msgspec.json.encode(body).decode()
+def _text(data: bytes | str) -> str:
+    return data if isinstance(data, str) else bytes(data).decode(errors="replace")

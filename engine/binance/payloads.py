@@ -29,13 +29,16 @@ from engine.binance.events import (
     TradeEvent,
     UnknownEvent,
 )
-from engine.binance.wire_types import to_ms
+from engine.binance.wire_types import MICROSECONDS_FROM, to_ms
 from engine.market.candle import Candle
 from engine.market.ticker import Ticker
 from engine.market.trade import Trade
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    _Build = Callable[[str, Any], Event]
+    _Decode = Callable[[bytes], Any]
 
 __all__ = [
     "AggTradeEvent",
@@ -52,9 +55,11 @@ __all__ = [
     "TradeEvent",
     "UnknownEvent",
     "decode",
+    "decode_single",
 ]
 
 _PREFIX = b'{"stream":"'
+_NAME_AT = len(_PREFIX)
 _LONGEST_NAME = 256
 _SHUTDOWN_STREAM = "!serverShutdown"
 
@@ -79,9 +84,9 @@ def decode(frame: bytes | bytearray | memoryview | str) -> list[tuple[str, Event
     try:
         data = frame.encode() if isinstance(frame, str) else bytes(frame)
         if data.startswith(_PREFIX):
-            end = data.find(b'"', len(_PREFIX), _LONGEST_NAME)
+            end = data.find(b'"', _NAME_AT, _LONGEST_NAME)
             if end > 0:
-                return _decode_combined(_route(data[len(_PREFIX) : end]), data)
+                return _decode_combined(_route(data[_NAME_AT:end]), data)
         return _decode_any(data)
     except RecursionError:
         raise BadMessage("nested too deeply") from None
@@ -91,13 +96,35 @@ def decode(frame: bytes | bytearray | memoryview | str) -> list[tuple[str, Event
         raise BadMessage(str(error)[:200]) from error
 
 
+def decode_single(frame: bytes | bytearray | memoryview | str) -> tuple[str, Event] | None:
+    """Decode a combined frame of one market's data, as nearly all frames are.
+
+    Returns:
+        The event with the name of its stream; None for any other frame, which `decode` takes.
+
+    Raises:
+        BadMessage: for data that contradict themselves.
+    """
+    if type(frame) is not bytes or not frame.startswith(_PREFIX):
+        return None
+    try:
+        single = _single(frame[_NAME_AT : frame.index(b'"', _NAME_AT, _LONGEST_NAME)])
+        if single is None:
+            return None
+        stream, combined, build = single
+        return stream, build(stream, combined(frame).data)
+    except (ValueError, RecursionError):
+        return None
+
+
 # --- from wire structs to events ----------------------------------------------------------------
 
 
 def _kline(_stream: str, message: wire.KlineMessage) -> KlineEvent:
     body = message.kline
+    open_time, event_time = body.open_time, message.event_time
     candle = Candle(
-        to_ms(body.open_time),
+        open_time if open_time < MICROSECONDS_FROM else to_ms(open_time),
         body.open,
         body.high,
         body.low,
@@ -109,7 +136,8 @@ def _kline(_stream: str, message: wire.KlineMessage) -> KlineEvent:
         body.taker_buy_quote_volume,
         body.closed,
     )
-    return KlineEvent(message.symbol, body.interval, to_ms(message.event_time), candle)
+    event_time_ms = event_time if event_time < MICROSECONDS_FROM else to_ms(event_time)
+    return KlineEvent(message.symbol, body.interval, event_time_ms, candle)
 
 
 def _trade(_stream: str, message: wire.TradeMessage) -> TradeEvent:
@@ -202,9 +230,9 @@ def _shutdown(_stream: str, message: wire.ShutdownMessage) -> ServerShutdown:
 class _Kind:
     """How to decode one kind of message, inside an envelope or bare."""
 
-    def __init__(self, wire_type: Any, build: Callable[[str, Any], Event]) -> None:
+    def __init__(self, wire_type: Any, build: _Build) -> None:
         self.build = build
-        self.combined = msgspec.json.Decoder(wire.Combined[wire_type], strict=False).decode
+        self.combined: _Decode = msgspec.json.Decoder(wire.Combined[wire_type], strict=False).decode
         self.bare = msgspec.json.Decoder(wire_type, strict=False).decode
 
 
@@ -257,6 +285,14 @@ def _route(name: bytes) -> _Route:
     if suffix.startswith("kline_"):
         return _Route(stream, _KLINE)
     return _Route(stream, _SUFFIXES.get(suffix))
+
+
+@lru_cache(maxsize=8192)
+def _single(name: bytes) -> tuple[str, _Decode, _Build] | None:
+    stream, kind, _ = _route(name)
+    if kind is None or kind is _SHUTDOWN:
+        return None
+    return stream, kind.combined, kind.build
 
 
 def _decode_combined(route: _Route, data: bytes) -> list[tuple[str, Event]]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
@@ -19,6 +20,8 @@ from engine.binance.public_client import PublicClient, load_library, make_client
 from engine.binance.stream_types import full_jitter_s
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.binance.public_client import Answer
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TRIES = 4
+BACKGROUND_AT_ONCE = 8
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 5.0
 _BAN_WITHOUT_TERM_S = 120.0
@@ -73,14 +77,23 @@ class Requester:
     Args:
         url: Base address, such as `https://data-api.binance.vision`.
         budget: Shared by all that use the same address.
+        on_answer: Told the path, the query and the body of each answer with status 200.
     """
 
-    def __init__(self, url: str, budget: WeightBudget) -> None:
+    def __init__(
+        self,
+        url: str,
+        budget: WeightBudget,
+        *,
+        on_answer: Callable[[str, dict[str, str | int], bytes], None] | None = None,
+    ) -> None:
         self._url = url
         self._where = URL(url)
         self._budget = budget
+        self._on_answer = on_answer
         self._client: PublicClient | None = None
         self._making = asyncio.Lock()
+        self._lane = asyncio.Semaphore(BACKGROUND_AT_ONCE)
 
     async def get(
         self,
@@ -90,10 +103,11 @@ class Requester:
         *,
         weight: int,
         background: bool = False,
+        bulk: bool = False,
     ) -> T:
         """Return the decoded answer of `/api/v3/<path>`; see `get_timed`."""
         timed = await self.get_timed(
-            path, parameters, decoder, weight=weight, background=background
+            path, parameters, decoder, weight=weight, background=background, bulk=bulk
         )
         return timed[0]
 
@@ -105,6 +119,7 @@ class Requester:
         *,
         weight: int,
         background: bool = False,
+        bulk: bool = False,
     ) -> tuple[T, float, float]:
         """Return the decoded answer, and when its request left and it came (monotonic seconds).
 
@@ -116,7 +131,8 @@ class Requester:
             parameters: Query, percent-encoded where it needs to be, but for `symbol`.
             decoder: For the body of a success.
             weight: What the exchange counts it as.
-            background: Whether nobody is waiting for it.
+            background: Whether nobody is waiting for it; at most eight such are under way.
+            bulk: Whether it is part of long work in the background.
 
         Raises:
             RestError: a subclass that says what is wrong.
@@ -126,10 +142,13 @@ class Requester:
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(full_jitter_s(attempt, _FIRST_WAIT_S, _LONGEST_WAIT_S))
-            minute = await self._budget.acquire(weight, background=background)
-            sent_s = time.monotonic()
+            minute = await self._budget.acquire(weight, background=background, bulk=bulk)
+            lane = self._lane if background or bulk else nullcontext()
             try:
-                answer = await client.fetch(path, dict(parameters))
+                async with lane:
+                    await self._budget.wait_open()  # it may have been refused meanwhile
+                    sent_s = time.monotonic()
+                    answer = await client.fetch(path, dict(parameters))
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
                 failure = describe(error, self._where)
                 logger.info("GET %s failed: %s", path, failure)
@@ -137,6 +156,8 @@ class Requester:
             self._budget.observe(answer.headers, minute)
             if answer.status == 200:
                 received_s = time.monotonic()
+                if self._on_answer is not None:
+                    self._on_answer(path, parameters, answer.body)
                 return await self._decoded(path, answer.body, decoder), sent_s, received_s
             failure = self._refused(path, parameters, answer)
             logger.info("GET %s: %s", path, failure)

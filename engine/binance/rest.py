@@ -16,7 +16,7 @@ from engine.binance.wire_types import to_ms
 from engine.market.interval import parse_interval
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from engine.market.candle import Candle
     from engine.market.symbol import SymbolInfo
@@ -37,6 +37,7 @@ __all__ = [
 
 PAGE = 1000
 _MOST_SYMBOLS = 100
+_ALL_FROM_SYMBOLS = 200
 # Codes for parameters that an older or simulated exchange does not know.
 _TOO_MANY_PARAMETERS, _UNREAD_PARAMETERS, _BAD_COMBINATION = -1101, -1104, -1128
 _UNKNOWN_PARAMETER_CODES = frozenset({_TOO_MANY_PARAMETERS, _UNREAD_PARAMETERS, _BAD_COMBINATION})
@@ -52,6 +53,8 @@ class RestClient:
     Args:
         url: Base address, such as `https://data-api.binance.vision`.
         budget: Shared by all clients of one address; None makes one.
+        on_answer: Told the path below `/api/v3/`, the query and the body of each answer with
+            status 200, before it is decoded.
 
     Attributes:
         budget: The weight budget; `budget.used` is (used, limit).
@@ -61,12 +64,23 @@ class RestClient:
             `time.monotonic`, as `ExchangeClock.observe_answer` takes it; None before.
     """
 
-    def __init__(self, url: str, *, budget: WeightBudget | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        budget: WeightBudget | None = None,
+        on_answer: Callable[[str, dict[str, str | int], bytes], None] | None = None,
+    ) -> None:
         self.budget = budget or WeightBudget()
         self.clock_offset_ms: float | None = None
         self.last_time_answer: tuple[int, float, float] | None = None
-        self._requester = Requester(url, self.budget)
+        self._requester = Requester(url, self.budget, on_answer=on_answer)
         self._server_time_ms = 0
+
+    @property
+    def server_time_ms(self) -> int:
+        """The newest time that the exchange told (epoch ms); 0 before the first."""
+        return self._server_time_ms
 
     async def close(self) -> None:
         """Close the connections."""
@@ -109,11 +123,11 @@ class RestClient:
             if error.code not in _UNKNOWN_PARAMETER_CODES:
                 raise
             found = await self._exchange_info({}, background)
-        by_name = {info.name: info for info in found}
-        unknown = tuple(name for name in names if name not in by_name)
-        if unknown:
-            raise UnknownSymbol(_unknown_sentence(unknown), unknown)
-        return [by_name[name] for name in names]
+        return pick_symbols({info.name: info for info in found}, names)
+
+    async def all_symbols(self, *, background: bool = False) -> list[SymbolInfo]:
+        """Return facts about all markets of the exchange, trading or not; weight 20."""
+        return await self._exchange_info({}, background)
 
     async def _exchange_info(
         self, parameters: dict[str, str | int], background: bool
@@ -138,7 +152,17 @@ class RestClient:
         )
 
     async def tickers(self, symbols: Sequence[str], *, background: bool = False) -> list[Ticker]:
-        """Return 24-hour statistics of `symbols`; weight 2 up to 20 of them, 40 up to 100."""
+        """Return 24-hour statistics of `symbols`; weight 2 up to 20 of them, 40 up to 100.
+
+        Of more than 200 those of all markets are asked for in one request of weight 80, and what
+        the exchange lacks is left out.
+        """
+        if len(symbols) > _ALL_FROM_SYMBOLS:
+            rows = await self._requester.get(
+                "ticker/24hr", {}, rest_rows.TICKERS, weight=80, background=background
+            )
+            wanted = frozenset(symbols)
+            return [ticker for row in rows if (ticker := row.ticker()).symbol in wanted]
         found: list[Ticker] = []
         for start in range(0, len(symbols), _MOST_SYMBOLS):
             chunk = symbols[start : start + _MOST_SYMBOLS]
@@ -163,6 +187,7 @@ class RestClient:
         end_ms: int | None = None,
         limit: int = PAGE,
         background: bool = False,
+        bulk: bool = False,
     ) -> list[Candle]:
         """Return candles in ascending order; weight 2, and 1 for the time where it matters.
 
@@ -173,6 +198,7 @@ class RestClient:
             end_ms: Last open time wanted, inclusive as on the wire.
             limit: At most 1000.
             background: Whether nobody is waiting for it.
+            bulk: Whether it is part of long work in the background.
 
         The candle that still runs on the exchange's clock has `closed` False. The clock is read
         before the candles, so a candle that ends in between counts as open.
@@ -194,7 +220,12 @@ class RestClient:
         if end_ms is not None:
             parameters["endTime"] = end_ms
         rows = await self._requester.get(
-            "klines", parameters, rest_rows.KLINES, weight=2, background=background
+            "klines",
+            parameters,
+            rest_rows.KLINES,
+            weight=2,
+            background=background,
+            bulk=bulk,
         )
         return [row.candle(server_time_ms) for row in rows]
 
@@ -270,6 +301,18 @@ def depth_weight(limit: int) -> int:
 
 def _symbols_parameter(names: Sequence[str]) -> dict[str, str | int]:
     return {"symbols": quote(msgspec.json.encode(list(names)).decode())}
+
+
+def pick_symbols(infos: Mapping[str, SymbolInfo], names: Sequence[str]) -> list[SymbolInfo]:
+    """Return the facts about `names`, in their order.
+
+    Raises:
+        UnknownSymbol: names what `infos` lacks.
+    """
+    unknown = tuple(name for name in names if name not in infos)
+    if unknown:
+        raise UnknownSymbol(_unknown_sentence(unknown), unknown)
+    return [infos[name] for name in names]
 
 
 def _unknown_sentence(names: tuple[str, ...]) -> str:

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 EventHandler = Callable[[str, Event, int], None]
 GapHandler = Callable[[frozenset[str], str], None]
 BadHandler = Callable[[str, str], None]
+RawHandler = Callable[[int, str], None]
 
 # A server that goes down may tell its newest connection too: no second replacement before this.
 _SHUTDOWN_PAUSE_S = 10.0
@@ -44,6 +45,7 @@ class Shared:
     on_event: EventHandler
     on_gap: GapHandler
     on_bad: BadHandler
+    on_raw: RawHandler | None = None
 
 
 @dataclass
@@ -60,6 +62,7 @@ class Slot:
     """Keeps the streams in `wanted` flowing over one connection after another.
 
     Attributes:
+        event: Takes each event (see `LinkOwner`).
         wanted: The streams, in the order in which they are asked for.
         failure: Sentence for the last failed attempt; empty once connected.
         lost: Why the last connection ended; empty while one is there.
@@ -73,6 +76,7 @@ class Slot:
         self._backoff = 0
         self._speechless = 0
         self._is_finishing = False
+        self.event = shared.on_event
         self.wanted: dict[str, None] = {}
         self.failure = ""
         self.lost = ""
@@ -82,8 +86,33 @@ class Slot:
         """Links that are open, at most two of them while one replaces the other."""
         return [running.link for running in self._running if running.link.alive]
 
+    @property
+    def missing(self) -> int:
+        """How many wanted streams no open link has confirmed yet; refused ones do not count."""
+        return min((link.missing for link in self.links), default=len(self.wanted))
+
+    @property
+    def confirmed_streams(self) -> int:
+        """How many streams the exchange has confirmed on the link that has most of them."""
+        return max((len(link.confirmed) for link in self.links), default=0)
+
+    @property
+    def refusal(self) -> str:
+        """The exchange's words for what it refuses now; empty when it refuses nothing."""
+        return next((link.refusal for link in self.links if link.refusal), "")
+
+    @property
+    def always_speaks(self) -> bool:
+        """Whether a message is due every few seconds."""
+        return any(link.always_speaks for link in self.links)
+
+    def quiet_s(self, now_s: float) -> float:
+        """Return the seconds since the last message at `now_s` (monotonic)."""
+        return min((now_s - link.last_message_s for link in self.links), default=0.0)
+
     def wanted_changed(self) -> None:
         """Bring the subscriptions in line with `wanted`, soon."""
+        self._uncovered = {n: end for n, end in self._uncovered.items() if n in self.wanted}
         for link in self.links:
             link.wanted_changed()
 
@@ -137,7 +166,15 @@ class Slot:
     def _started(self, connection: StreamConnection) -> _Running:
         limits = self._shared.limits
         silence_s = limits.silence_s * 2 ** min(self._speechless, 5)
-        link = Link(connection, self, lambda: self.wanted, limits, self._shared.counters, silence_s)
+        link = Link(
+            connection,
+            self,
+            lambda: self.wanted,
+            limits,
+            self._shared.counters,
+            silence_s,
+            is_tapped=self._shared.on_raw is not None,
+        )
         # Staggered, so that connections opened together are not renewed together.
         renew_s = limits.renew_s * random.uniform(0.95, 1.0)  # noqa: S311
         running = _Running(link, asyncio.create_task(link.run()), time.monotonic() + renew_s)
@@ -228,13 +265,22 @@ class Slot:
 
     # --- reports of links (see LinkOwner) -------------------------------------------------------
 
-    def event(self, stream: str, event: Event, receipt_wall_ns: int) -> None:
-        """Hand an event on."""
-        self._call(self._shared.on_event, stream, event, receipt_wall_ns)
+    def event_failed(self, error: Exception) -> None:
+        """Count and log that the event handler raised; reading goes on."""
+        counters = self._shared.counters
+        counters.handler_failures += 1
+        # One record for each doubling keeps a handler that always fails from filling the log.
+        if counters.handler_failures.bit_count() == 1:
+            logger.error("A stream handler failed.", exc_info=error)
 
     def bad(self, reason: str, raw: str) -> None:
         """Hand a bad frame on."""
         self._call(self._shared.on_bad, reason, raw)
+
+    def raw(self, receipt_wall_ns: int, text: str) -> None:
+        """Hand a frame on as it came."""
+        if self._shared.on_raw is not None:
+            self._call(self._shared.on_raw, receipt_wall_ns, text)
 
     def confirmed(self, link: Link, streams: frozenset[str]) -> None:
         """Report a gap for streams that no other open link has been delivering."""
@@ -249,15 +295,10 @@ class Slot:
             self._call(self._shared.on_gap, frozenset(names), reason)
 
     def _call(self, handler: Callable[..., None], *arguments: object) -> None:
-        """Call a handler; one that raises is counted and logged, and reading goes on."""
         try:
             handler(*arguments)
-        except Exception as error:
-            counters = self._shared.counters
-            counters.handler_failures += 1
-            # One record for each doubling keeps a handler that always fails from filling the log.
-            if counters.handler_failures.bit_count() == 1:
-                logger.exception("A stream handler failed.", exc_info=error)
+        except Exception as error:  # noqa: BLE001 - counted and logged like those of events
+            self.event_failed(error)
 
     def shutdown_announced(self, link: Link) -> None:
         """Replace the connection at once."""

@@ -84,9 +84,11 @@ class StreamStats(msgspec.Struct, frozen=True):
         handler_failures: Events whose handler raised.
         attempts: Connection attempts, and how many of them failed in `failed_attempts`.
         connections: Connections open now.
-        streams: Streams that the exchange has confirmed.
+        streams: Streams that the exchange has confirmed, of `wanted` ones.
         last_message_wall_ms: Wall time (epoch ms) of the last frame; None before the first.
         messages_per_s: Frames in the last wall second.
+        lag_ms: How late the event loop ran at worst in the last seconds; what has arrived waits
+            about that long to be read.
     """
 
     messages: int = 0
@@ -101,8 +103,10 @@ class StreamStats(msgspec.Struct, frozen=True):
     failed_attempts: int = 0
     connections: int = 0
     streams: int = 0
+    wanted: int = 0
     last_message_wall_ms: int | None = None
     messages_per_s: float = 0.0
+    lag_ms: float = 0.0
 
 
 class Counters:
@@ -154,6 +158,29 @@ class Rate:
         """Return messages a second between the oldest sample kept and the newest."""
         (first, count_then), (last, count_now) = self._samples[0], self._samples[-1]
         return (count_now - count_then) / (last - first) if last > first else 0.0
+
+
+class Lag:
+    """How late a task woke up that meant to wake every `step_s`, at worst over `window_s`."""
+
+    def __init__(self, window_s: float = 5.0) -> None:
+        self._window_s = window_s
+        self._samples: deque[tuple[float, float]] = deque()
+
+    def sample(self, late_s: float) -> None:
+        """Note how late the task woke up now."""
+        now = time.monotonic()
+        # Only what may yet be the worst of a window is kept.
+        while self._samples and self._samples[-1][1] <= late_s:
+            self._samples.pop()
+        self._samples.append((now, late_s))
+        while now - self._samples[0][0] > self._window_s:
+            self._samples.popleft()
+
+    @property
+    def worst_ms(self) -> float:
+        """The worst of the window, in milliseconds."""
+        return self._samples[0][1] * 1000.0 if self._samples else 0.0
 
 
 class AttemptLimiter:

@@ -12,10 +12,11 @@ import aiohttp
 from yarl import URL
 
 from engine.binance.failures import is_loopback
-from engine.binance.slot import BadHandler, EventHandler, GapHandler, Shared, Slot
+from engine.binance.slot import BadHandler, EventHandler, GapHandler, RawHandler, Shared, Slot
 from engine.binance.stream_types import (
     AttemptLimiter,
     Counters,
+    Lag,
     Rate,
     StreamLimits,
     StreamState,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.2
+_GRACE_S = 2.0
 
 
 class StreamSupervisor:
@@ -44,6 +46,8 @@ class StreamSupervisor:
         on_gap: Called with streams that flow from now on but did not before, and the reason:
             whoever needs them complete fetches the rest by REST.
         on_bad: Called with reason and text of a frame that could not be decoded.
+        on_raw: Called with receipt time (wall clock, epoch ns) and text of each frame, before its
+            events; answers to commands are left out. None costs nothing.
         limits: What to keep to.
     """
 
@@ -54,13 +58,16 @@ class StreamSupervisor:
         on_event: EventHandler,
         on_gap: GapHandler,
         on_bad: BadHandler,
+        on_raw: RawHandler | None = None,
         limits: StreamLimits | None = None,
     ) -> None:
         self._url = URL(url.rstrip("/")) / "stream"
         self._handlers = (on_event, on_gap, on_bad)
+        self._on_raw = on_raw
         self._limits = limits or StreamLimits()
         self._counters = Counters()
         self._rate = Rate()
+        self._lag = Lag()
         self._wanted: dict[str, None] = {}
         self._shared: Shared | None = None
         self._slots: dict[Slot, asyncio.Task[None]] = {}
@@ -69,6 +76,7 @@ class StreamSupervisor:
         self._stopped = asyncio.Event()
         self._stopped.set()
         self._ended = ""
+        self._complete_s = 0.0
         self._state = StreamState("connecting", "", _wall_ms())
 
     # --- what the owner calls -------------------------------------------------------------------
@@ -101,6 +109,7 @@ class StreamSupervisor:
                     AttemptLimiter(self._limits.attempts, self._limits.attempts_window_s),
                     self._counters,
                     *self._handlers,
+                    on_raw=self._on_raw,
                 )
                 try:
                     await self._work()
@@ -138,7 +147,6 @@ class StreamSupervisor:
     def stats(self) -> StreamStats:
         """Counters since the start."""
         counters = self._counters
-        links = [link for slot in self._slots for link in slot.links]
         last_ns = counters.last_receipt_ns
         return StreamStats(
             messages=counters.messages,
@@ -151,10 +159,12 @@ class StreamSupervisor:
             handler_failures=counters.handler_failures,
             attempts=counters.attempts,
             failed_attempts=counters.failed_attempts,
-            connections=len(links),
-            streams=len({name for link in links for name in link.confirmed}),
+            connections=sum(len(slot.links) for slot in self._slots),
+            streams=sum(slot.confirmed_streams for slot in self._slots),
+            wanted=len(self._wanted),
             last_message_wall_ms=last_ns // 1_000_000 if last_ns else None,
             messages_per_s=self._rate.per_s(),
+            lag_ms=self._lag.worst_ms,
         )
 
     # --- work -----------------------------------------------------------------------------------
@@ -167,9 +177,12 @@ class StreamSupervisor:
             for task in self._slots.values():
                 if task.done() and not task.cancelled():
                     task.result()
+            slept_s = time.monotonic()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_S):
                     await self._closing.wait()
+            if not self._closing.is_set():
+                self._lag.sample(max(0.0, time.monotonic() - slept_s - _TICK_S))
 
     async def _stop(self) -> None:
         tasks = [*self._slots.values(), *self._leaving]
@@ -197,9 +210,11 @@ class StreamSupervisor:
             names = names[len(taken) :]
         for slot in [slot for slot in self._slots if not slot.wanted]:
             self._let_go(slot)
-        for start in range(0, len(names), room):
+        # Even shares keep the burst of a minute's end short on each connection.
+        shares = -(-len(names) // room)
+        for share in range(shares):
             slot = Slot(shared)
-            slot.wanted = dict.fromkeys(names[start : start + room])
+            slot.wanted = dict.fromkeys(names[share::shares])
             self._slots[slot] = asyncio.create_task(slot.run())
         for slot in self._slots:
             slot.wanted_changed()
@@ -238,19 +253,37 @@ class StreamSupervisor:
         return "connecting", f"Connecting again: {lost[-1]}." if lost else ""
 
     def _connected_now(self, slots: list[Slot], down: list[Slot]) -> tuple[str, str]:
-        if down:
-            reason = down[-1].failure or down[-1].lost
-            return "stale", f"{len(down)} of {len(slots)} connections are down. {reason}".strip()
-        links = [link for slot in slots for link in slot.links]
-        if not any(link.confirmed for link in links):
-            refusal = next((link.refusal for link in links if link.refusal), "")
-            note = f"The exchange refused the streams: {refusal}" if refusal else "Subscribing."
-            return "connecting", note
-        quiet_s = min(time.monotonic() - link.last_message_s for link in links)
-        if quiet_s > self._limits.stale_s:
-            return "stale", f"Connected, but no message for more than {self._limits.stale_s:g} s."
-        refusal = next((link.refusal for link in links if link.refusal), "")
+        """Say how it is while at least one connection is open: the worst comes first."""
+        failures = [slot.failure or slot.lost for slot in down if slot.failure or slot.lost]
+        if failures:
+            return "stale", f"{len(failures)} of {len(slots)} connections are down. {failures[-1]}"
+        refusal = next((slot.refusal for slot in slots if slot.refusal), "")
+        if refusal and not any(slot.confirmed_streams for slot in slots):
+            return "connecting", f"The exchange refused the streams: {refusal}"
+        if subscribing := self._subscribing_now(slots):
+            return "connecting", subscribing
+        now, stale_s = time.monotonic(), self._limits.stale_s
+        quiet = [slot for slot in slots if slot.quiet_s(now) > stale_s]
+        if len(quiet) == len(slots):
+            return "stale", f"Connected, but no message for more than {stale_s:g} s."
+        if late := [slot for slot in quiet if slot.always_speaks]:
+            sentence = f"No message for more than {stale_s:g} s"
+            return "stale", f"{sentence} on {len(late)} of {len(slots)} connections."
         return "live", f"The exchange refused some streams: {refusal}" if refusal else ""
+
+    def _subscribing_now(self, slots: list[Slot]) -> str:
+        """Say how far subscribing is; empty when it is done.
+
+        A few streams more, asked for while all is well, are no reason to call the others not live.
+        """
+        missing = sum(slot.missing for slot in slots)
+        now = time.monotonic()
+        if not missing:
+            self._complete_s = now
+        if not missing or (self._state.connection == "live" and now - self._complete_s < _GRACE_S):
+            return ""
+        confirmed = len(self._wanted) - missing
+        return f"Subscribing: {confirmed:,} of {len(self._wanted):,} streams."
 
 
 def _wall_ms() -> int:

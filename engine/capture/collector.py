@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.binance.events import (
     BookTickerEvent,
@@ -15,7 +15,7 @@ from engine.binance.events import (
     TradeEvent,
 )
 from engine.market.interval import parse_interval
-from engine.store import Source
+from engine.store import PutResult, Source, WriteRefused
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from engine.binance.events import Event
     from engine.capture.board import Board
     from engine.market.candle import Candle
-    from engine.store import PutResult, Writer
+    from engine.store import Writer
+
+    Closed = tuple[str, str, Candle]  # symbol, interval
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +43,10 @@ class Collector:
         clock: Exchange clock, fed with event times.
         on_stored: Called on the loop with (symbol, interval, open_time_ms) after the COMMIT of a
             closed candle, or of a page of them for the newest.
-        on_hole: Called with (symbol, interval, from_ms, to_ms) when a closed candle shows that
+        on_hole: Called with (symbol, interval, from_ms, to_ms, why) when a closed candle shows that
             earlier ones were never seen, or when one that was pushed could not be stored.
+        on_page: Called with (symbol, interval, first and last open time) after the COMMIT of a page
+            of candles.
 
     Attributes:
         books: The books that depth events go to.
@@ -58,7 +62,8 @@ class Collector:
         loop: asyncio.AbstractEventLoop,
         *,
         on_stored: Callable[[str, str, int], None],
-        on_hole: Callable[[str, str, int, int], None],
+        on_hole: Callable[[str, str, int, int, str], None],
+        on_page: Callable[[str, str, int, int], None] = lambda *_: None,
     ) -> None:
         self._board = board
         self._writer = writer
@@ -66,49 +71,111 @@ class Collector:
         self._loop = loop
         self._on_stored = on_stored
         self._on_hole = on_hole
+        self._on_page = on_page
         self._last_closed: dict[tuple[str, str], Candle] = {}
         self.books: dict[str, BookFeed] = {}
+        self._closed: list[Closed] = []
+        self._takers: dict[type, Callable[[Any, int], None]] = {
+            KlineEvent: self._on_kline,
+            DepthEvent: self._on_depth,
+            TradeEvent: self._on_trade,
+            TickerEvent: self._on_ticker,
+            MiniTickerEvent: self._on_mini_ticker,
+            BookTickerEvent: self._on_book_ticker,
+        }
         self.closed_seen = 0
         self.store_failures = 0
 
     def on_event(self, stream: str, event: Event, receipt_wall_ns: int) -> None:
         """Take one decoded event; never blocks."""
-        receipt_ms = receipt_wall_ns // 1_000_000
-        if isinstance(event, KlineEvent):
-            self._clock.observe(event.event_time_ms)
-            self._on_kline(event)
-        elif isinstance(event, DepthEvent):
-            feed = self.books.get(event.symbol)
-            if feed is not None:
-                feed.feed(event, receipt_ms)
-        elif isinstance(event, TradeEvent):
-            self._clock.observe(event.event_time_ms)
-            self._board.add_trade(event.symbol, event.trade)
-        elif isinstance(event, TickerEvent):
-            self._clock.observe(event.event_time_ms)
-            self._board.set_ticker(event.ticker, event.bid, event.ask)
-        elif isinstance(event, MiniTickerEvent):
-            self._board.set_ticker(event.ticker, None, None)
-        elif isinstance(event, BookTickerEvent):
-            board = self._board.symbol(event.symbol)
-            board.bid, board.ask = event.bid, event.ask
-            board.ticker_revision = self._board.next_revision()
-        else:
+        take = self._takers.get(type(event))
+        if take is None:
             log.debug("no use for an event of stream %s", stream)
             return
-        self._board.symbol(event.symbol).last_event_wall_ms = receipt_ms
+        take(event, receipt_wall_ns // 1_000_000)
 
     def forget_continuity(self, symbol: str, interval: str) -> None:
         """Stop expecting the next candle, since a refill from the last stored one is on its way."""
         self._last_closed.pop((symbol, interval), None)
 
-    def _on_kline(self, event: KlineEvent) -> None:
-        self._board.set_candle(event.symbol, event.interval, event.candle)
-        key = (event.symbol, event.interval)
-        if event.candle.closed and self._last_closed.get(key) != event.candle:
-            self.closed_seen += 1
-            self._check_continuity(event.symbol, event.interval, event.candle)
-            self.store([event.candle], event.symbol, event.interval, Source.STREAM)
+    # --- kinds of events ------------------------------------------------------------------------
+
+    def _on_kline(self, event: KlineEvent, receipt_ms: int) -> None:
+        symbol, interval, candle = event.symbol, event.interval, event.candle
+        self._clock.observe(event.event_time_ms)
+        self._board.set_candle(symbol, interval, candle)
+        if candle.closed and self._last_closed.get((symbol, interval)) != candle:
+            self._on_closed(symbol, interval, candle)
+        self._board.symbol(symbol).last_event_wall_ms = receipt_ms
+
+    def _on_depth(self, event: DepthEvent, receipt_ms: int) -> None:
+        feed = self.books.get(event.symbol)
+        if feed is not None:
+            feed.feed(event, receipt_ms)
+        self._board.symbol(event.symbol).last_event_wall_ms = receipt_ms
+
+    def _on_trade(self, event: TradeEvent, receipt_ms: int) -> None:
+        self._clock.observe(event.event_time_ms)
+        self._board.add_trade(event.symbol, event.trade)
+        self._board.symbol(event.symbol).last_event_wall_ms = receipt_ms
+
+    def _on_ticker(self, event: TickerEvent, receipt_ms: int) -> None:
+        self._clock.observe(event.event_time_ms)
+        self._board.set_ticker(event.ticker, event.bid, event.ask)
+        self._board.symbol(event.symbol).last_event_wall_ms = receipt_ms
+
+    def _on_mini_ticker(self, event: MiniTickerEvent, receipt_ms: int) -> None:
+        self._board.set_ticker(event.ticker, None, None)
+        self._board.symbol(event.symbol).last_event_wall_ms = receipt_ms
+
+    def _on_book_ticker(self, event: BookTickerEvent, receipt_ms: int) -> None:
+        board = self._board.symbol(event.symbol)
+        board.bid, board.ask = event.bid, event.ask
+        board.ticker_revision = self._board.next_revision()
+        board.last_event_wall_ms = receipt_ms
+
+    # --- closed candles -------------------------------------------------------------------------
+
+    def _on_closed(self, symbol: str, interval: str, candle: Candle) -> None:
+        self.closed_seen += 1
+        self._check_continuity(symbol, interval, candle)
+        if not self._closed:
+            self._loop.call_soon(self._hand_over)
+        self._closed.append((symbol, interval, candle))
+
+    def _hand_over(self) -> None:
+        """Hand all candles that closed in this turn of the loop to the writer at once."""
+        closed, self._closed = self._closed, []
+        future = self._writer.put_closed(closed, Source.STREAM)
+
+        def committed(done: Future[list[PutResult]]) -> None:
+            error = done.exception()
+            results = [] if error is not None else done.result()
+            self._tell(self._closed_stored, closed, results, error)
+
+        future.add_done_callback(committed)
+
+    def _closed_stored(
+        self, closed: list[Closed], results: list[PutResult], error: BaseException | None
+    ) -> None:
+        if error is not None and len(closed) > 1 and not isinstance(error, WriteRefused):
+            # One of them fails all: each is tried on its own.
+            for symbol, interval, candle in closed:
+                self.store([candle], symbol, interval, Source.STREAM)
+            return
+        if error is not None:
+            log.error("%d closed candles were not stored: %s", len(closed), error)
+            results = [PutResult()] * len(closed)
+        for (symbol, interval, candle), result in zip(closed, results, strict=True):
+            times = [candle.open_time_ms]
+            self._stored(symbol, interval, times, Source.STREAM, error, result.quarantined)
+
+    def _tell(self, handler: Callable[..., None], *arguments: object) -> None:
+        """Call `handler` on the loop, from the writer's thread."""
+        try:
+            self._loop.call_soon_threadsafe(handler, *arguments)
+        except RuntimeError:
+            log.info("the engine was gone before the commit of candles")
 
     def store(
         self, candles: list[Candle], symbol: str, interval: str, source: Source
@@ -122,12 +189,7 @@ class Collector:
             if error is not None:
                 log.error("%s %s: candles were not stored: %s", symbol, interval, error)
             refused = 0 if error is not None else done.result().quarantined
-            try:
-                self._loop.call_soon_threadsafe(
-                    self._stored, symbol, interval, times, source, error, refused
-                )
-            except RuntimeError:
-                log.info("%s %s: the engine was gone before the commit", symbol, interval)
+            self._tell(self._stored, symbol, interval, times, source, error, refused)
 
         future.add_done_callback(committed)
         return future
@@ -146,9 +208,14 @@ class Collector:
         if source is Source.STREAM and (error is not None or refused):
             # A page of REST is fetched again by whoever asked for it.
             self._last_closed.pop((symbol, interval), None)
-            self._on_hole(symbol, interval, times[0], parse_interval(interval).next(times[-1]))
+            fault = error or "it can not be true; the table quarantine holds it"
+            why = f"could not be stored: {fault}"
+            end_ms = parse_interval(interval).next(times[-1])
+            self._on_hole(symbol, interval, times[0], end_ms, why)
         elif error is None:
             self._on_stored(symbol, interval, times[-1])
+            if len(times) > 1:
+                self._on_page(symbol, interval, times[0], times[-1])
 
     def _check_continuity(self, symbol: str, interval: str, candle: Candle) -> None:
         key = (symbol, interval)
@@ -159,7 +226,7 @@ class Collector:
             return
         expected = parse_interval(interval).next(last.open_time_ms)
         if candle.open_time_ms > expected:
-            self._on_hole(symbol, interval, expected, candle.open_time_ms)
+            self._on_hole(symbol, interval, expected, candle.open_time_ms, "")
 
 
 def wall_ms() -> int:

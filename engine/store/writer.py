@@ -7,10 +7,12 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.market.interval import parse_interval
 from engine.store.checks import candle_fault, candle_values
+from engine.store.closed import Closed, write_closed
 from engine.store.errors import WriteRefused
 from engine.store.symbols import put_quarantine
 from engine.store.tasks import Task, TransactionEnded, explain
@@ -19,7 +21,6 @@ from engine.store.values import PutResult, Source, WriterCounters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future
 
     from engine.market.candle import Candle
     from engine.market.interval import Interval
@@ -33,6 +34,9 @@ MAX_QUEUED_ROWS = 100_000
 RETRY_FIRST_S = 0.25
 RETRY_CAP_S = 5.0
 _MINUTE_S = 60.0
+NEARLY_FULL = (
+    "The disk is nearly full, and only captured candles are written; free some space first."
+)
 
 
 class Writer:
@@ -41,6 +45,11 @@ class Writer:
     A candle counts as captured when its future is done, that is after COMMIT returned. When the
     disk is full or the file can not be written, what waits is kept and tried again until it works;
     beyond `max_queued_rows` rows, further work is refused (`WriteRefused` in its future).
+
+    Attributes:
+        only_candles: Set while the disk is nearly full. Candles of stream and REST, and all work
+            that keeps the books about them (gaps, promises, predictions, sessions: some bytes
+            each), are written; imports and the raw texts of quarantine are refused and counted.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class Writer:
         gather_s: float = GATHER_S,
         max_queued_rows: int = MAX_QUEUED_ROWS,
     ) -> None:
+        self.only_candles = False
         self._connection = connection
         self._gather_s = gather_s
         self._max_queued_rows = max_queued_rows
@@ -77,17 +87,35 @@ class Writer:
             ValueError: for a candle that is not closed, or an unknown interval.
         """
         grid = parse_interval(interval)
-        rows: list[tuple[Any, ...]] = []
-        refused: list[tuple[str, str, str]] = []
-        for candle in candles:
-            if not candle.closed:
-                raise ValueError(f"The candle of {symbol} at {candle.open_time_ms} is still open.")
-            fault = candle_fault(candle, grid)
-            if fault is None:
-                rows.append(candle_values(candle))
-            else:
-                refused.append((f"{source.name.lower()} {symbol} {interval}", fault, repr(candle)))
+        rows, refused = _checked(symbol, grid, candles, source)
         return self.put_rows(symbol, grid, rows, refused, source)
+
+    def put_closed(
+        self, closed: Sequence[tuple[str, str, Candle]], source: Source
+    ) -> Future[list[PutResult]]:
+        """Store (symbol, interval, closed candle) of many series in one work, results in order.
+
+        The burst at a minute's end is one piece of work with one future. Candles that can not be
+        true go to quarantine; an error of one undoes and fails all.
+
+        Raises:
+            ValueError: for a candle that is not closed, or an unknown interval.
+        """
+        told: list[Closed] = []
+        for symbol, interval, candle in closed:
+            grid = parse_interval(interval)
+            rows, refused = _checked(symbol, grid, [candle], source)
+            if self.only_candles:
+                self._count_refused(len(refused))
+                refused = []
+            told.append(Closed(symbol, grid, *(rows or (None,)), *refused))
+
+        def work(connection: sqlite3.Connection) -> list[PutResult]:
+            results = write_closed(connection, told, source, _wall_ms())
+            self._rows += sum(result.inserted + result.changed for result in results)
+            return results
+
+        return self._submit(Task(work, len(told)))
 
     def put_rows(
         self,
@@ -98,6 +126,12 @@ class Writer:
         source: Source,
     ) -> Future[PutResult]:
         """Store rows that were checked already (`candle_values`), and quarantine `refused`."""
+        if self.only_candles:
+            self._count_refused(len(refused))
+            refused = ()
+            if source is Source.IMPORT:
+                self._count_refused(len(rows))
+                return _refusal(NEARLY_FULL)
         batch = Batch(symbol, interval, rows, refused, source)
 
         def work(connection: sqlite3.Connection) -> PutResult:
@@ -109,6 +143,9 @@ class Writer:
 
     def quarantine(self, origin: str, reason: str, raw: str) -> None:
         """Keep what was refused, such as a message that could not be read."""
+        if self.only_candles:
+            self._count_refused(1)
+            return
         rows = [(origin, reason, raw)]
         self._submit(Task(lambda connection: put_quarantine(connection, rows, _wall_ms()), 1))
 
@@ -162,6 +199,10 @@ class Writer:
             return self._counters._replace(
                 queued=self._queued_rows, rows_per_minute=float(sum(n for _, n in self._recent))
             )
+
+    def _count_refused(self, rows: int) -> None:
+        with self._changed:
+            self._counters = self._counters._replace(refused=self._counters.refused + rows)
 
     # --- in the writer's thread -----------------------------------------------------------------
 
@@ -295,6 +336,33 @@ class Writer:
         for task in left:
             task.future.set_exception(WriteRefused(f"Not written: {self._counters.last_error}."))
         return sum(task.rows for task in left)
+
+
+def _refusal(reason: str) -> Future[PutResult]:
+    future: Future[PutResult] = Future()
+    future.set_exception(WriteRefused(reason))
+    return future
+
+
+def _checked(
+    symbol: str, grid: Interval, candles: Sequence[Candle], source: Source
+) -> tuple[list[tuple[Any, ...]], list[tuple[str, str, str]]]:
+    """Return the rows of candles that can be true, and (origin, reason, raw) of the others.
+
+    Raises:
+        ValueError: for a candle that is not closed.
+    """
+    rows: list[tuple[Any, ...]] = []
+    refused: list[tuple[str, str, str]] = []
+    for candle in candles:
+        if not candle.closed:
+            raise ValueError(f"The candle of {symbol} at {candle.open_time_ms} is still open.")
+        fault = candle_fault(candle, grid)
+        if fault is None:
+            rows.append(candle_values(candle))
+        else:
+            refused.append((f"{source.name.lower()} {symbol} {grid.name}", fault, repr(candle)))
+    return rows, refused
 
 
 def _wall_ms() -> int:

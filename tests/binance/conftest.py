@@ -73,6 +73,10 @@ class StreamServer:
         self.answers = True
         self.answer_delay_s = 0.0
         self.cut_commands = 0
+        self.nested_errors = False
+        self.answered = 0
+        self.hold_after: int | None = None
+        self.release = asyncio.Event()
         self.greeting: Callable[[Peer], Any] | None = None
         self.url = ""
         self._runner: web.AppRunner | None = None
@@ -127,8 +131,13 @@ class StreamServer:
             cut(peer)
             return
         await asyncio.sleep(self.answer_delay_s)
+        if self.hold_after is not None and self.answered >= self.hold_after:
+            await self.release.wait()
+        self.answered += 1
         if self.refuse_stream and self.refuse_stream in names:
-            await peer.text(json.dumps({"code": 2, "msg": "Invalid request", "id": command["id"]}))
+            error = {"code": 2, "msg": "Invalid request"}
+            told = {"error": error} if self.nested_errors else error
+            await peer.text(json.dumps({**told, "id": command["id"]}))
             return
         for name in names:
             if command["method"] == "SUBSCRIBE":

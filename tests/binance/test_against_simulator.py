@@ -167,6 +167,8 @@ async def test_history_and_refusals_over_the_wire():
         with pytest.raises(UnknownSymbol, match="'NOPEUSDT'"):
             await made.rest.klines("NOPEUSDT", "1m")
         assert [t.symbol for t in await made.rest.tickers(["ETHUSDT"])] == ["ETHUSDT"]
+        many = ["SOLUSDT", *(f"NO{number}USDT" for number in range(300)), "BTCUSDT"]
+        assert {t.symbol for t in await made.rest.tickers(many)} == {"SOLUSDT", "BTCUSDT"}
         trades = await made.rest.trades("BTCUSDT", 50)
         assert [t.trade_id for t in trades] == sorted(t.trade_id for t in trades)
         used, limit = made.rest.budget.used

@@ -132,3 +132,28 @@ def test_without_a_speed_it_follows_the_newest_event(local):
     local.at_s += 100
     assert clock.now_ms() == START_MS + 5
     assert clock.latency_ms is None
+
+
+def test_the_walls_offset_and_latencies_are_those_of_the_machines_pace_only(local, monkeypatch):
+    wall_ms = START_MS - 1273
+    monkeypatch.setattr("engine.binance.clock.time.time", lambda: wall_ms / 1000)
+    for speed, expected in ((1.0, -1273.0), (60.0, None), (math.inf, None)):
+        clock = ExchangeClock(speed, monotonic_s=local)
+        seen = []
+        clock.on_latency = seen.append
+        assert clock.wall_offset_ms is None
+        clock.observe_answer(START_MS, local.at_s, local.at_s)
+        clock.observe(START_MS - 40)
+        assert clock.wall_offset_ms == (None if expected is None else pytest.approx(expected))
+        assert seen == ([] if expected is None else [pytest.approx(40.0)])
+
+
+def test_a_replay_at_full_speed_remembers_where_it_began():
+    clock = ExchangeClock(math.inf)
+    assert clock.first_ms is None
+    clock.observe(START_MS)
+    clock.observe(START_MS + 600_000)
+    assert (clock.first_ms, clock.now_ms()) == (START_MS, START_MS + 600_000)
+    clock = ExchangeClock()
+    clock.observe(START_MS)
+    assert clock.first_ms is None

@@ -77,7 +77,7 @@ async def test_streams_are_spread_over_connections_in_small_frames(stream_server
     names = [f"coin{i:04d}usdt@kline_1m" for i in range(450)]
     async with running(Owner(stream_server.url), *names) as owner:
         await kit.until(lambda: owner.stats.streams == 450)
-        assert sorted(len(peer.streams) for peer in stream_server.peers) == [50, 200, 200]
+        assert sorted(len(peer.streams) for peer in stream_server.peers) == [150, 150, 150]
         assert set().union(*(peer.streams for peer in stream_server.peers)) == set(names)
         frames = [text for peer in stream_server.peers for _, text in peer.frames]
         assert max(len(text) for text in frames) <= 4000

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import msgspec
@@ -44,7 +46,7 @@ class Parts:
             asyncio.get_running_loop(),
             on_stored=lambda *told: self.stored.append((told[2] - START_MS) // MINUTE_MS),
             on_hole=lambda *told: self.holes.append(
-                tuple((time_ms - START_MS) // MINUTE_MS for time_ms in told[2:])
+                tuple((time_ms - START_MS) // MINUTE_MS for time_ms in told[2:4])
             ),
         )
 
@@ -53,6 +55,7 @@ class Parts:
         self.collector.on_event(STREAM, event, 1_795_000_000_000_000_000)
 
     async def commit(self) -> list[Candle]:
+        await asyncio.sleep(0)
         await asyncio.to_thread(self.store.writer.flush)
         await asyncio.sleep(0)
         return self.store.reader.candles(SYMBOL, "1m")
@@ -121,3 +124,47 @@ async def test_a_candle_that_the_store_refused_is_counted_and_asked_for_again(
     await asyncio.sleep(0.01)
     assert parts.collector.store_failures == 1
     assert parts.holes == [(0, 1)]
+
+
+async def test_the_burst_at_a_minutes_end_is_one_commit(parts: Parts) -> None:
+    symbols = [f"COIN{number:04d}USDT" for number in range(1_400)]
+    before = parts.store.writer.counters.commits
+    for symbol in symbols:
+        event = KlineEvent(symbol, "1m", START_MS + MINUTE_MS, candle(0))
+        parts.collector.on_event(STREAM, event, 1_795_000_000_000_000_000)
+    await parts.commit()
+    assert parts.store.writer.counters.commits <= before + 2, "the burst, and the flush"
+    assert len(parts.stored) == parts.collector.closed_seen == len(symbols)
+    assert parts.store.reader.count_by_source()["stream"] == len(symbols)
+    assert parts.collector.store_failures == 0
+
+
+async def test_one_impossible_candle_of_a_burst_keeps_no_other_from_the_store(
+    parts: Parts,
+) -> None:
+    wrong = msgspec.structs.replace(candle(0), low=15.0)
+    for symbol, told in (("AUSDT", candle(0)), (SYMBOL, wrong), ("CUSDT", candle(0))):
+        event = KlineEvent(symbol, "1m", START_MS + MINUTE_MS, told)
+        parts.collector.on_event(STREAM, event, 1_795_000_000_000_000_000)
+    assert await parts.commit() == []
+    assert parts.stored == [0, 0]
+    assert parts.holes == [(0, 1)]
+    assert parts.store.reader.count_by_source()["stream"] == 2
+
+
+async def test_when_a_burst_fails_as_a_whole_each_candle_is_tried_alone(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(closed: object, source: object) -> Future[object]:
+        future: Future[object] = Future()
+        future.set_exception(sqlite3.IntegrityError("one row is refused"))
+        return future
+
+    monkeypatch.setattr(parts.store.writer, "put_closed", fail)
+    parts.push(candle(0))
+    event = KlineEvent("AUSDT", "1m", START_MS + MINUTE_MS, candle(0))
+    parts.collector.on_event(STREAM, event, 1_795_000_000_000_000_000)
+    await asyncio.sleep(0.01)
+    assert await parts.commit() == [candle(0)]
+    assert len(parts.stored) == 2
+    assert parts.collector.store_failures == 0

@@ -1,0 +1,209 @@
+"""All markets in real time: 1,416 candles, the ticker array and 100 books.
+
+Run as `python -m benchmarks.all_markets [--seconds 180 | --hours 1]`. The exchange is a process of
+its own (`benchmarks.wide_exchange`: about 1,600 messages a second, and 1,416 closing candles in one
+instant at each second zero), and so is the engine, which is `klinetop serve --markets all` with 100
+open books (`benchmarks.engine_with_books`). Afterwards every candle that closed at the exchange
+must be in the database with its values, and come by stream.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.desk import ask, scratch, wait_until
+from benchmarks.wide_exchange import BOOKS, MARKETS, SYMBOLS
+from engine.market.interval import MINUTE_MS
+from engine.store import open_reader
+
+SETTLE_S = 20.0
+EVERY_S = 2.0
+HISTORY_DAYS = "0.01"
+
+
+class Exchange:
+    """The exchange's process, and the lines it answers."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        assert process.stdout is not None
+        self.addresses: dict[str, str] = json.loads(process.stdout.readline())
+
+    def tell(self, command: str) -> dict[str, Any]:
+        """Send a command and return its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(command, file=self._process.stdin, flush=True)
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+
+@contextlib.contextmanager
+def wide_exchange() -> Iterator[Exchange]:
+    """Run the exchange beside the caller."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.wide_exchange"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Exchange(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+
+
+@contextlib.contextmanager
+def engine_on(directory: Path, exchange: Exchange) -> Iterator[psutil.Process]:
+    """Run the engine until all streams flow and no history is being fetched."""
+    addresses = exchange.addresses
+    arguments = ["serve", "--data-dir", str(directory), "--markets", "all"]
+    arguments += ["--symbols", SYMBOLS[0], "--rest-url", addresses["rest_url"]]
+    arguments += ["--stream-url", addresses["stream_url"]]
+    log = (directory.parent / "serve.log").open("ab")
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.engine_with_books", *arguments],
+        stdout=log,
+        stderr=log,
+        env=os.environ | {"KLINETOP_HISTORY_DAYS": HISTORY_DAYS},
+    )
+    try:
+        wait_until((directory / "klinetop.db").exists, 60, "the engine starts")
+        wait_until(lambda: _flows(directory), 120, "all streams flow")
+        print(f"all streams confirmed after {time.monotonic() - started:.1f} s of the process")
+        yield psutil.Process(process.pid)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(30)
+        log.close()
+
+
+def status(directory: Path) -> dict[str, dict[str, Any]]:
+    """Return the engine's own figures."""
+    return ask(directory, "status")
+
+
+def _flows(directory: Path) -> bool:
+    with contextlib.suppress(subprocess.CalledProcessError):
+        stream = status(directory)["stream"]
+        return bool(stream["state"] == "live" and stream["streams"] >= MARKETS + BOOKS)
+    return False
+
+
+class Samples:
+    """Memory and CPU of a process over time."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self._process = process
+        self._started = (time.perf_counter(), self._cpu_s())
+        self.memory: list[tuple[float, float]] = []
+        self.lag_ms = 0.0
+
+    def _cpu_s(self) -> float:
+        return float(sum(self._process.cpu_times()[:2]))
+
+    def take(self) -> None:
+        """Take one sample of the memory."""
+        self.memory.append((time.perf_counter(), self._process.memory_info().rss / 1e6))
+
+    def cpu_share(self) -> float:
+        """Return the mean share of one core since the start."""
+        at, cpu = self._started
+        return (self._cpu_s() - cpu) / (time.perf_counter() - at)
+
+    def slope_mb_per_h(self) -> float:
+        """Return the slope of the memory by least squares, without its first quarter."""
+        kept = self.memory[len(self.memory) // 4 :]
+        hours, megabytes = np.array(kept).T
+        return float(np.polyfit((hours - hours[0]) / 3600, megabytes, 1)[0])
+
+
+def compare(directory: Path, exchange: Exchange, from_ms: int, to_ms: int) -> dict[str, int]:
+    """Compare what is stored of [from_ms, to_ms) with the exchange's own record."""
+    reader = open_reader(directory)
+    found = {"sent": 0, "missing": 0, "different": 0}
+    for symbol, rows in exchange.tell(f"candles {from_ms} {to_ms}").items():
+        stored = {
+            candle.open_time_ms: (candle.open, candle.high, candle.low, candle.close, candle.volume)
+            for candle in reader.candles(symbol, "1m")
+        }
+        for open_ms, *told in rows:
+            found["sent"] += 1
+            found["missing"] += open_ms not in stored
+            found["different"] += stored.get(open_ms, tuple(told)) != tuple(told)
+    return found
+
+
+def run(seconds: float) -> None:
+    """Run all and print the figures."""
+    with (
+        scratch() as directory,
+        wide_exchange() as exchange,
+        engine_on(directory, exchange) as process,
+    ):
+        time.sleep(SETTLE_S)
+        before, published = status(directory), exchange.tell("sent")["published"]
+        from_ms = before["engine"]["exchange_time_ms"] // MINUTE_MS * MINUTE_MS
+        samples = Samples(process)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            samples.take()
+            time.sleep(EVERY_S)
+        share = samples.cpu_share()
+        published = exchange.tell("sent")["published"] - published
+        after = status(directory)
+        to_ms = after["engine"]["exchange_time_ms"] // MINUTE_MS * MINUTE_MS
+        time.sleep(3.0)
+        result = compare(directory, exchange, from_ms, to_ms)
+    stream = after["stream"]
+    by_stream = [told["store"]["by_source"].get("stream", 0) for told in (before, after)]
+    books = [book["state"] for book in after["books"].values()]
+    first, last = samples.memory[0][1], samples.memory[-1][1]
+    print_figures(
+        load=f"{published / seconds:,.0f} messages a second for {seconds:.0f} s, "
+        f"{stream['streams']:,} streams on {stream['connections']} connections",
+        engine=f"{100 * share:.1f} % of a core",
+        memory=f"{first:.0f} MB, at the end {last:.0f} MB, "
+        f"slope {samples.slope_mb_per_h():+.1f} MB/h",
+        closed_candles=f"{result['sent']:,} at the exchange, {result['missing']} missing, "
+        f"{result['different']} different, {by_stream[1] - by_stream[0]:,} by stream",
+        dropped_and_bad=f"{stream['dropped']} and {stream['bad']}",
+        reconnects=f"{stream['reconnects']}",
+        lag=f"{stream['loop_lag_ms']:.0f} ms of the loop, "
+        f"{stream['latency_ms']:.0f} ms from exchange to engine",
+        books=f"{books.count('synchronised')} of {len(books)} synchronised",
+    )
+
+
+def print_figures(**figures: str) -> None:
+    """Print one line for each figure."""
+    for name, text in figures.items():
+        print(f"{name.replace('_', ' '):20s}{text}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--hours", type=float)
+    options = parser.parse_args()
+    run(options.hours * 3600 if options.hours else options.seconds)
