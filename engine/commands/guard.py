@@ -52,6 +52,13 @@ class CommandError(Exception):
         self.status = status
 
 
+class ReaderGone(Exception):
+    """Who read our output has seen enough, as `head` does: no failure.
+
+    It stands for `BrokenPipeError`, of which click would make an exit status of 1.
+    """
+
+
 def run_guarded(command: click.Command, arguments: Sequence[str] | None = None) -> int:
     """Run `command` and return the exit status; every error ends as one line on stderr."""
     # Without a handler of its own, logging would write warnings of the rooms to stderr.
@@ -65,9 +72,9 @@ def run_guarded(command: click.Command, arguments: Sequence[str] | None = None) 
         sys.stdout.flush()
     except click.Abort:
         return INTERRUPTED
-    except BrokenPipeError:
+    except (ReaderGone, BrokenPipeError):
         _discard_output()
-        return FAILURE
+        return 0
     except click.ClickException as error:
         return _said(_usage_sentence(error), error.exit_code)
     except Exception as error:  # noqa: BLE001  the last place to make a sentence of it

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from engine.commands.guard import ReaderGone
 from engine.settings import Settings, load_settings, option_name
 from engine.settings_model import setting_keys
 
@@ -71,6 +72,13 @@ class KlinetopGroup(_SettingsParameters, click.Group):
     """A group of commands that takes the settings' options itself, too."""
 
     command_class = KlinetopCommand
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader that closed our output ends it quietly."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show the commands after all options."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from engine.commands.guard import USAGE, CommandError
 
 if TYPE_CHECKING:
-    from engine.market.candle import Candle
     from engine.settings import Settings
     from engine.store import Reader
 
@@ -74,20 +73,6 @@ def known_symbol(reader: Reader, name: str) -> str:
     near = get_close_matches(symbol, held, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else f"it holds {_some(held)}."
     raise CommandError(f"The store has nothing of '{symbol}'; {hint}", status=USAGE)
-
-
-def stored_candles(
-    reader: Reader,
-    symbol: str,
-    interval: str,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int | None,
-) -> list[Candle]:
-    """Return candles of any interval; where none are stored they are made of stored minutes."""
-    from engine.store.series import candle_series
-
-    return candle_series(reader, symbol, interval, start_ms=start_ms, end_ms=end_ms, limit=limit)
 
 
 def stored_predictions(

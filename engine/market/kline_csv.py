@@ -12,6 +12,7 @@ import math
 import re
 import zipfile
 import zlib
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
@@ -99,19 +100,61 @@ class BadRow(NamedTuple):
     raw: str
 
 
-class _Layout(NamedTuple):
-    """Where the columns of a file are; an optional column that is absent is None."""
+class Layout(NamedTuple):
+    """Where the columns of a file are.
+
+    Attributes:
+        width: How many columns there are.
+        needed: Positions of open time, open, high, low, close, volume and quote volume.
+        optional: Positions of count and the two taker volumes, None where there is none.
+    """
 
     width: int
     needed: tuple[int, int, int, int, int, int, int]
     optional: tuple[int | None, int | None, int | None]
 
 
-_POSITIONAL = _Layout(12, (0, 1, 2, 3, 4, 5, 7), (8, 9, 10))
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
+POSITIONAL = Layout(12, (0, 1, 2, 3, 4, 5, 7), (8, 9, 10))
+
+
+@contextmanager
+def unpacked(file: BinaryIO, name: str) -> Iterator[IO[bytes]]:
+    """Give the content of a plain, gzip or zip file (its first member), told apart by content.
+
+    Args:
+        file: Opened in binary mode; it stays open.
+        name: What error messages call it.
+
+    Raises:
+        UnreadableKlineFile: when the compressed data is damaged or ends early, from within the
+            block that reads it.
+    """
+    source = file if file.seekable() else io.BytesIO(file.read())
+    start = source.read(4)
+    source.seek(-len(start), io.SEEK_CUR)
+    try:
+        if start[:2] == b"\x1f\x8b":
+            with gzip.GzipFile(fileobj=source, mode="rb") as content:
+                yield cast("IO[bytes]", content)
+        elif start == b"PK\x03\x04":
+            with zipfile.ZipFile(source) as archive, archive.open(_first_member(archive)) as member:
+                yield member
+        else:
+            yield source
+    except DAMAGE as error:
+        raise damaged(name, error) from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise UnreadableKlineFile(f"{name} can not be unpacked: {error}.") from error
+
+
+def damaged(name: str, error: Exception) -> UnreadableKlineFile:
+    """Return the sentence for a compressed file `name` that is damaged (one of `DAMAGE`)."""
+    return UnreadableKlineFile(f"{name} is damaged or half-written ({error}); fetch it again.")
 
 
 def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
-    """Yield the lines of a plain, gzip or zip file (its first member), told apart by content.
+    """Yield the lines of a plain, gzip or zip file (its first member).
 
     Args:
         file: Opened in binary mode; it stays open.
@@ -121,24 +164,8 @@ def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
         UnreadableKlineFile: when the compressed data is damaged or ends early; the lines before
             that place have been yielded by then.
     """
-    source = file if file.seekable() else io.BytesIO(file.read())
-    start = source.read(4)
-    source.seek(-len(start), io.SEEK_CUR)
-    try:
-        if start[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=source, mode="rb") as unpacked:
-                yield from _decoded(unpacked)
-        elif start == b"PK\x03\x04":
-            with zipfile.ZipFile(source) as archive, archive.open(_first_member(archive)) as member:
-                yield from _decoded(member)
-        else:
-            yield from _decoded(source)
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
-        raise UnreadableKlineFile(
-            f"{name} is damaged or half-written ({error}); fetch it again."
-        ) from error
-    except (NotImplementedError, RuntimeError) as error:
-        raise UnreadableKlineFile(f"{name} can not be unpacked: {error}.") from error
+    with unpacked(file, name) as content:
+        yield from _decoded(content)
 
 
 def _first_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -148,8 +175,8 @@ def _first_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     raise zipfile.BadZipFile("the archive holds no file")
 
 
-def _decoded(stream: IO[bytes] | gzip.GzipFile) -> Iterator[str]:
-    text = io.TextIOWrapper(cast("IO[bytes]", stream), encoding="utf-8-sig", errors="replace")
+def _decoded(stream: IO[bytes]) -> Iterator[str]:
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
     try:
         # `yield from` would close the wrapper, and with it the caller's file, on an early end.
         for line in text:  # noqa: UP028
@@ -159,7 +186,9 @@ def _decoded(stream: IO[bytes] | gzip.GzipFile) -> Iterator[str]:
             text.detach()
 
 
-def read_rows(lines: Iterable[str]) -> Iterator[Candle | BadRow]:
+def read_rows(
+    lines: Iterable[str], layout: Layout | None = None, first_line: int = 1
+) -> Iterator[Candle | BadRow]:
     """Turn the lines of a kline CSV into candles, and those that hold none into `BadRow`.
 
     A header may name the columns in any order, by the archive's names or common synonyms; other
@@ -168,11 +197,15 @@ def read_rows(lines: Iterable[str]) -> Iterator[Candle | BadRow]:
     (count, taker volumes) becomes None. Prices are in the quote asset, open times become
     milliseconds whatever each row has, and every candle is marked as closed.
 
+    Args:
+        lines: With or without their ends.
+        layout: Where the columns are, when `lines` are not the beginning of a file.
+        first_line: The number of the first line.
+
     Raises:
         UnreadableKlineFile: when the header names too few columns to make candles of.
     """
-    layout: _Layout | None = None
-    for line_number, line in enumerate(lines, 1):
+    for line_number, line in enumerate(lines, first_line):
         text = line.strip("\r\n\ufeff")
         if not text or text.isspace():
             continue
@@ -180,9 +213,8 @@ def read_rows(lines: Iterable[str]) -> Iterator[Candle | BadRow]:
             text = text.replace('"', "")
         cells = text.split(",")
         if layout is None:
-            header = _header(cells)
-            layout = header or _POSITIONAL
-            if header is not None:
+            layout, is_header = _layout(cells)
+            if is_header:
                 continue
         row: Candle | BadRow
         try:
@@ -192,7 +224,21 @@ def read_rows(lines: Iterable[str]) -> Iterator[Candle | BadRow]:
         yield row
 
 
-def _header(cells: Sequence[str]) -> _Layout | None:
+def layout_of(line: str) -> tuple[Layout, bool]:
+    """Return where the columns are in a file whose first line is `line`, and if it is a header.
+
+    Raises:
+        UnreadableKlineFile: when it is a header that names too few columns.
+    """
+    return _layout(line.strip("\r\n\ufeff").replace('"', "").split(","))
+
+
+def _layout(cells: Sequence[str]) -> tuple[Layout, bool]:
+    header = _header(cells)
+    return (POSITIONAL, False) if header is None else (header, True)
+
+
+def _header(cells: Sequence[str]) -> Layout | None:
     names = [re.sub(r"[\s\-.]+", "_", cell.strip().lower()) for cell in cells]
     known = [_NAMES.get(name, "") for name in names]
     if sum(1 for name in known if name) < _HEADER_NAMES:
@@ -207,10 +253,10 @@ def _header(cells: Sequence[str]) -> _Layout | None:
     where = {name: index for index, name in reversed(list(enumerate(known)))}
     a, b, c, d, e, f, g = (where[name] for name in _NEEDED)
     x, y, z = (where.get(name) for name in _OPTIONAL)
-    return _Layout(len(cells), (a, b, c, d, e, f, g), (x, y, z))
+    return Layout(len(cells), (a, b, c, d, e, f, g), (x, y, z))
 
 
-def _candle(cells: Sequence[str], layout: _Layout, *, plain: bool) -> Candle:
+def _candle(cells: Sequence[str], layout: Layout, *, plain: bool) -> Candle:
     if len(cells) != layout.width:
         raise ValueError(f"it has {len(cells)} columns where {layout.width} are expected")
     if not plain and (reason := _reason(cells, layout)):  # float() takes 1_0 and foreign digits
@@ -269,7 +315,7 @@ def _open_time_ms(text: str) -> int:
     return time
 
 
-def _reason(cells: Sequence[str], layout: _Layout) -> str | None:
+def _reason(cells: Sequence[str], layout: Layout) -> str | None:
     """Name the first cell that is empty or no number; None when all look like numbers."""
     for name, index in zip(_NEEDED, layout.needed, strict=True):
         if not cells[index].strip():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sqlite3
 import time
@@ -68,7 +69,7 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
     try:
         _check_header(path)
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro",
+            f"{path.absolute().as_uri()}?{_read_only(path)}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -84,6 +85,18 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
     return connection
 
 
+def _read_only(path: Path) -> str:
+    """Return the URI's query for a reader.
+
+    Where nothing can be written, SQLite can not make the shared memory that a log needs, and
+    refuses (wal.html, section 5); a file without a log is then read as one that stays as it is.
+    """
+    log = path.with_name(path.name + "-wal")
+    if os.access(path.parent, os.W_OK) or log.exists():
+        return "mode=ro"
+    return "mode=ro&immutable=1"
+
+
 def is_corruption(error: sqlite3.Error) -> bool:
     """Tell whether SQLite says that the file is damaged."""
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _CORRUPT
@@ -91,12 +104,20 @@ def is_corruption(error: sqlite3.Error) -> bool:
 
 def corrupt(path: Path, found: str) -> CorruptDatabase:
     """Return the sentence for a damaged database, with the way out."""
-    files = f"{shlex.quote(str(path))}*"
-    aside = shlex.quote(str(path.parent / "damaged"))
     return CorruptDatabase(
         f"The database {path} is damaged or no database ({found}). Nothing was changed or deleted: "
-        f"put a backup in its place, or move it aside with "
-        f"`mkdir {aside} && mv {files} {aside}` and start again with an empty one."
+        f"{way_out(path)}"
+    )
+
+
+def way_out(path: Path) -> str:
+    """Say what to do about the damaged database `path`."""
+    files = f"{shlex.quote(str(path))}*"
+    aside = shlex.quote(str(path.parent / "damaged"))
+    return (
+        f"move it aside with `mkdir {aside} && mv {files} {aside}` and put a backup in its place, "
+        f"or start again with an empty one; `klinetop db salvage DIRECTORY` (before you move it) "
+        f"reads what can be read into a fresh one."
     )
 
 
@@ -157,7 +178,8 @@ def _is_half_made(connection: sqlite3.Connection) -> bool:
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
     try:
-        found = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+        # One finding names its page; asked for more, SQLite goes on to the rows and only raises.
+        found = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
     except sqlite3.DatabaseError as error:
         if not is_corruption(error):
             raise

@@ -8,24 +8,22 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.market.interval import INTERVALS, Interval, parse_interval
-from engine.market.kline_csv import BadRow, UnreadableKlineFile, read_rows, text_lines
-from engine.store.checks import candle_values, grid_fault
+from engine.market.kline_csv import UnreadableKlineFile, unpacked
+from engine.store.archive import check_sum
 from engine.store.errors import BadFile, WriteRefused
 from engine.store.values import PutResult, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
-    from engine.market.candle import Candle
+    from engine.store.kline_blocks import Block
     from engine.store.store import Store
 
-BATCH_ROWS = 5_000
-BATCHES_UNDERWAY = 3
+BATCHES_UNDERWAY = 4
 STALL_LIMIT_S = 15.0
 SPACING_ROWS = 1_000
-RAW_LENGTH = 500
 FAULTS_TOLD = 5
 _LEAST_PAIRS = 3
 
@@ -50,20 +48,12 @@ class ImportResult(NamedTuple):
     faults: tuple[str, ...] = ()
 
 
-class _Row(NamedTuple):
-    """One line of a file, and the candle in it or what is wrong with it."""
-
-    line_number: int
-    value: Candle | BadRow
-    raw: str
-
-
 def import_kline_file(store: Store, path: Path, symbol: str, interval: str) -> ImportResult:
     """Import a kline CSV (plain, gzip or zip) as closed candles of one series.
 
     Rows that hold no candle, lie off the interval's grid or belong to a candle that is not over
     yet go to quarantine with their line number, and the rest is stored. Importing a file twice
-    changes nothing.
+    changes nothing. A `CHECKSUM` file beside it, as the public archive has them, must fit.
 
     Raises:
         UnknownInterval: for an interval that Binance does not have.
@@ -71,17 +61,20 @@ def import_kline_file(store: Store, path: Path, symbol: str, interval: str) -> I
             nothing is stored then.
         StoreError: when the disk refuses to be written; what was stored until then stays.
     """
+    from engine.store.kline_blocks import BlockReader  # brings numpy, which others do not need
+
     grid = parse_interval(interval)
     started = time.perf_counter()
     pipeline = _Pipeline(store, symbol, grid, path.name)
     try:
-        with path.open("rb") as file:
-            rows = _rows(text_lines(file, path.name))
-            first = list(itertools.islice(rows, SPACING_ROWS))
-            if not first and not path.stat().st_size:
+        check_sum(path)
+        with path.open("rb") as file, unpacked(file, path.name) as content:
+            over_ms = grid.floor(time.time_ns() // 1_000_000)
+            blocks = BlockReader(content, path.name, grid, over_ms)
+            if not path.stat().st_size:
                 raise BadFile(f"{path} is empty; fetch it again.")
-            _check_spacing(first, grid, path)
-            pipeline.feed(itertools.chain(first, rows))
+            _check_spacing(blocks.first_times(SPACING_ROWS), grid, path)
+            pipeline.feed(blocks)
     except UnreadableKlineFile as error:
         raise BadFile(f"{path} can not be imported. {error}") from error
     except OSError as error:
@@ -98,32 +91,11 @@ def import_kline_file(store: Store, path: Path, symbol: str, interval: str) -> I
     )
 
 
-def _rows(lines: Iterable[str]) -> Iterator[_Row]:
-    """Yield rows with their lines; a file that breaks off ends with a bad row."""
-    number, text = 0, ""
-
-    def counted() -> Iterator[str]:
-        nonlocal number, text
-        for number, text in enumerate(lines, 1):  # noqa: B007  read by the loop below
-            yield text
-
-    is_empty = True
-    try:
-        for row in read_rows(counted()):
-            is_empty = False
-            yield _Row(number, row, text)
-    except UnreadableKlineFile as error:
-        if is_empty:
-            raise
-        yield _Row(number + 1, BadRow(number + 1, str(error), ""), "")
-
-
-def _check_spacing(rows: Sequence[_Row], grid: Interval, path: Path) -> None:
+def _check_spacing(times: Sequence[int], grid: Interval, path: Path) -> None:
     """Refuse a file whose candles mostly lie apart as those of another interval do.
 
     Each five-minute-aligned row of a 1m file would pass for a 5m candle, with a false close.
     """
-    times = [row.value.open_time_ms for row in rows if not isinstance(row.value, BadRow)]
     apart = Counter(
         0 if grid.next(min(pair)) == max(pair) else abs(pair[1] - pair[0])
         for pair in itertools.pairwise(times)
@@ -141,7 +113,7 @@ def _check_spacing(rows: Sequence[_Row], grid: Interval, path: Path) -> None:
 
 
 class _Pipeline:
-    """Checks rows and keeps a few batches on their way through the writer."""
+    """Keeps a few batches of rows on their way through the writer."""
 
     def __init__(self, store: Store, symbol: str, interval: Interval, name: str) -> None:
         self._writer = store.writer
@@ -152,23 +124,12 @@ class _Pipeline:
         self._total = (0, 0, 0, 0)
         self.faults: list[str] = []
 
-    def feed(self, rows: Iterable[_Row]) -> None:
-        """Check all rows and hand them on in batches."""
-        good: list[tuple[Any, ...]] = []
-        bad: list[tuple[str, str, str]] = []
-        over_ms = self._interval.floor(time.time_ns() // 1_000_000)
-        for line_number, row, text in rows:
-            if isinstance(row, BadRow):
-                bad.append(self._bad(line_number, row.reason, row.raw))
-            elif fault := self._fault(row.open_time_ms, over_ms):
-                bad.append(self._bad(line_number, fault, text.rstrip("\r\n")[:RAW_LENGTH]))
-            else:
-                good.append(candle_values(row))
-            if len(good) + len(bad) >= BATCH_ROWS:
-                self._send(good, bad)
-                good, bad = [], []
-        if good or bad:
-            self._send(good, bad)
+    def feed(self, blocks: Iterable[Block]) -> None:
+        """Hand all rows on in batches."""
+        for block in blocks:
+            bad = [self._bad(*told) for told in block.bad]
+            if block.rows or bad:
+                self._send(block.rows, bad)
 
     def finish(self) -> tuple[int, int, int, int]:
         """Wait for the batches underway and return the summed result."""
@@ -182,11 +143,7 @@ class _Pipeline:
             self.faults.append(reason)
         return self._origin, reason, raw
 
-    def _fault(self, open_time_ms: int, over_ms: int) -> str | None:
-        fault = grid_fault(open_time_ms, self._interval)
-        return "the candle is not over yet" if not fault and open_time_ms >= over_ms else fault
-
-    def _send(self, good: list[tuple[Any, ...]], bad: list[tuple[str, str, str]]) -> None:
+    def _send(self, good: Sequence[tuple[Any, ...]], bad: list[tuple[str, str, str]]) -> None:
         while len(self._underway) >= BATCHES_UNDERWAY:
             self._wait()
         self._underway.append(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from engine.store.errors import DirectoryBusy, NotWritable
@@ -18,7 +20,8 @@ LOCK_NAME = "engine.lock"
 class DirectoryLock:
     """An exclusive lock on a data directory, gone with the process that holds it.
 
-    It is a `flock` on `engine.lock` in the directory, and the file holds the holder's process id.
+    It is a `flock` on `engine.lock` in the directory. The file holds the holder's process id and,
+    in a second line, the wall clock at which it took the lock (epoch ms).
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -40,18 +43,18 @@ class DirectoryLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            pid = _read_pid(descriptor)
+            pid, since_ms = _read(descriptor)
             os.close(descriptor)
             if not isinstance(error, BlockingIOError):
                 raise not_writable(directory, error) from error
-            who = f" (pid {pid})" if pid else ""
+            who = f" ({_described(pid, since_ms)})" if pid else ""
             raise DirectoryBusy(
                 f"Another klinetop engine{who} already holds {directory}; attach to it with "
                 f"`klinetop`, end it with `klinetop stop`, or use another --data-dir.",
                 pid,
             ) from None
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n{time.time_ns() // 1_000_000}\n".encode(), 0)
         return cls(descriptor)
 
     @staticmethod
@@ -64,7 +67,7 @@ class DirectoryLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _read_pid(descriptor)
+            return _read(descriptor)[0]
         finally:
             os.close(descriptor)
         return None
@@ -109,6 +112,15 @@ def not_writable(directory: Path, error: Exception) -> NotWritable:
     )
 
 
-def _read_pid(descriptor: int) -> int | None:
-    text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-    return int(text) if text.isdigit() else None
+def _read(descriptor: int) -> tuple[int | None, int | None]:
+    """Return the holder's process id and since when it holds (epoch ms), None where not told."""
+    words = os.pread(descriptor, 64, 0).decode("ascii", "replace").split()
+    numbers = [int(word) if word.isdecimal() and len(word) < 15 else None for word in words[:2]]
+    pid, since_ms = (*numbers, None, None)[:2]
+    return pid, since_ms
+
+
+def _described(pid: int, since_ms: int | None) -> str:
+    if since_ms is None:
+        return f"pid {pid}"
+    return f"pid {pid}, since {datetime.fromtimestamp(since_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

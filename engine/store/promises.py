@@ -1,6 +1,7 @@
 """What klinetop promised to capture, and when the exchange traded it: the source of "expected".
 
-A candle is expected when its series was captured and its market was TRADING at its open time.
+A candle is expected when its series was captured and its market was TRADING at its open time, from
+the first candle on that the exchange ever had of it.
 Times are open times or exchange times in epoch milliseconds, ranges are [from_ms, to_ms).
 """
 
@@ -27,9 +28,10 @@ _FOR_EVER = 1 << 62
 def promise(
     connection: sqlite3.Connection, series: Iterable[tuple[str, str]], from_ms: int
 ) -> None:
-    """Note that (symbol, interval) pairs are captured from the first grid time at `from_ms` on.
+    """Note that (symbol, interval) pairs are captured from `from_ms` on.
 
-    A series that is captured already keeps its beginning. Works inside a transaction.
+    That includes the candle that is open then, since streams push it whole when it closes. A series
+    that is captured already keeps its beginning. Works inside a transaction.
     """
     for symbol, interval in series:
         grid = parse_interval(interval)
@@ -37,7 +39,7 @@ def promise(
             "INSERT INTO captured (symbol_id, interval, from_ms) SELECT ?1, ?2, ?3"
             " WHERE NOT EXISTS (SELECT 1 FROM captured WHERE symbol_id = ?1 AND interval = ?2"
             " AND to_ms IS NULL) ON CONFLICT DO UPDATE SET to_ms = NULL",
-            (symbol_id(connection, symbol), interval, _ceil(grid, from_ms)),
+            (symbol_id(connection, symbol), interval, grid.floor(from_ms)),
         )
 
 
@@ -78,6 +80,16 @@ def note_statuses(
     return changed
 
 
+def latest_statuses(reader: Reader) -> dict[str, tuple[str, int]]:
+    """Return the newest noted status of each market, and the time from which it holds."""
+    rows = reader.query(
+        "SELECT symbol.name AS symbol, max(from_ms) AS from_ms, market_status.status AS status"
+        " FROM market_status JOIN symbol ON symbol.id = market_status.symbol_id"
+        " GROUP BY market_status.symbol_id"
+    )
+    return {row["symbol"]: (row["status"], row["from_ms"]) for row in rows}
+
+
 def captured_series(reader: Reader) -> list[tuple[str, str]]:
     """Return the (symbol, interval) pairs that are captured now."""
     rows = reader.query(
@@ -105,12 +117,13 @@ def expected_ranges(
     )
     wanted = None if symbols is None else set(symbols)
     trading = _trading(reader)
+    starts = series_starts(reader, interval)
     found: dict[str, list[Range]] = {}
     for span in spans:
         symbol = span["symbol"]
         if wanted is not None and symbol not in wanted:
             continue
-        first = max(span["from_ms"], start_ms)
+        first = max(span["from_ms"], start_ms, starts.get(symbol, 0))
         last = min(span["to_ms"] if span["to_ms"] is not None else end_ms, end_ms)
         for a, b in trading.get(symbol, ((0, _FOR_EVER),)):
             inside = (_ceil(grid, max(a, first)), _ceil(grid, min(b, last)))
@@ -119,10 +132,20 @@ def expected_ranges(
     return found
 
 
+def series_starts(reader: Reader, interval: str) -> dict[str, int]:
+    """Return the open time of each series' first candle ever, of those that were asked for."""
+    rows = reader.query(
+        "SELECT symbol.name AS symbol, first_ms FROM series_start"
+        " JOIN symbol ON symbol.id = series_start.symbol_id WHERE interval = ?",
+        (interval,),
+    )
+    return {row["symbol"]: row["first_ms"] for row in rows}
+
+
 def _trading(reader: Reader) -> dict[str, list[Range]]:
     """Return when each market was TRADING, of those whose status is known."""
     rows = reader.query(
-        "SELECT symbol.name AS symbol, from_ms, status FROM market_status"
+        "SELECT symbol.name AS symbol, from_ms, market_status.status AS status FROM market_status"
         " JOIN symbol ON symbol.id = market_status.symbol_id ORDER BY symbol.name, from_ms"
     )
     by_symbol: dict[str, list[tuple[int, str]]] = {}

@@ -7,7 +7,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from engine.market.candle import Candle
-from engine.market.interval import MINUTE_MS
 from engine.market.symbol import SymbolInfo
 from engine.store.database import DATABASE_NAME, corrupt, is_corruption, open_for_reading
 from engine.store.errors import StoreError
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COLUMN_NAMES: tuple[str, ...] = tuple(CANDLE_COLUMNS.replace(" ", "").split(","))
-_HOUR_MS = 60 * MINUTE_MS
 _SERIES = "symbol_id = (SELECT id FROM symbol WHERE name = ?) AND interval = ?"
 
 
@@ -57,6 +55,18 @@ class Reader:
         return [
             Candle(*row) for row in self._candle_rows(symbol, interval, start_ms, end_ms, limit)
         ]
+
+    def candle_rows(
+        self,
+        symbol: str,
+        interval: str,
+        *,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Return the same candles as plain rows, their values in the order of `COLUMN_NAMES`."""
+        return self._candle_rows(symbol, interval, start_ms, end_ms, limit)
 
     def columns(
         self,
@@ -123,46 +133,6 @@ class Reader:
         """Return how many ranges of missing candles there are by state."""
         stored = dict(self._rows("SELECT state, count(*) FROM gap GROUP BY state"))
         return {state: stored.get(state, 0) for state in GAP_STATES}
-
-    def coverage_by_hour(
-        self, symbols: Sequence[str], until_ms: int, hours: int = 24
-    ) -> tuple[float | None, ...]:
-        """Return the share of expected 1m candles stored for each of the last `hours` hours.
-
-        The hours end with the last minute that is over at `until_ms`, oldest first. Not expected
-        are minutes that the exchange itself lacks and those before a symbol's first stored candle;
-        None where nothing is expected. It reads one row for each candle (10 ms for 30 symbols and
-        24 hours), so ask once in some seconds.
-        """
-        end_ms = until_ms - until_ms % MINUTE_MS
-        start_ms = end_ms - hours * _HOUR_MS
-        marks = ",".join("?" * len(symbols))
-        which = f"symbol_id IN (SELECT id FROM symbol WHERE name IN ({marks})) AND interval = '1m'"  # noqa: S608
-        stored = dict(
-            self._rows(
-                f"SELECT (open_time_ms - ?) / {_HOUR_MS}, count(*) FROM candle WHERE {which}"  # noqa: S608
-                " AND open_time_ms >= ? AND open_time_ms < ? GROUP BY 1",
-                (start_ms, *symbols, start_ms, end_ms),
-            )
-        )
-        firsts = {symbol: self.first_open_time(symbol, "1m") for symbol in symbols}
-        spans = [(first, end_ms) for first in firsts.values() if first is not None]
-        holes = [
-            (max(first, a), b)
-            for name, a, b in self._rows(
-                "SELECT name, from_ms, to_ms FROM gap JOIN symbol ON symbol.id = symbol_id"  # noqa: S608
-                f" WHERE {which} AND state = 'exchange_hole' AND from_ms < ? AND to_ms > ?",
-                (*symbols, end_ms, start_ms),
-            )
-            if (first := firsts[name]) is not None
-        ]
-        shares: list[float | None] = []
-        for hour in range(hours):
-            a = start_ms + hour * _HOUR_MS
-            b = a + _HOUR_MS
-            expected = (_shared_ms(spans, a, b) - _shared_ms(holes, a, b)) // MINUTE_MS
-            shares.append(min(1.0, stored.get(hour, 0) / expected) if expected > 0 else None)
-        return tuple(shares)
 
     def database_bytes(self) -> int:
         """Return the size of the database with its write-ahead log."""
@@ -275,10 +245,6 @@ class Reader:
         if is_corruption(error):
             return corrupt(self._path, str(error))
         return StoreError(f"The database {self._path} can not be read: {error}.")
-
-
-def _shared_ms(ranges: Sequence[tuple[int, int]], start_ms: int, end_ms: int) -> int:
-    return sum(max(0, min(to, end_ms) - max(first, start_ms)) for first, to in ranges)
 
 
 def open_reader(directory: Path) -> Reader:

@@ -147,6 +147,7 @@ ALTER TABLE gap ADD COLUMN first_empty_ms INTEGER;
 CREATE INDEX gap_by_state ON gap (state, from_ms);
 
 ALTER TABLE session ADD COLUMN exchange_ms INTEGER;
+CREATE INDEX quarantine_by_origin ON quarantine (origin, reason);
 
 CREATE TABLE captured (
     symbol_id INTEGER NOT NULL REFERENCES symbol (id),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any
 
 from engine.market.interval import DAY_MS, parse_interval
-from engine.market.resample import MINUTE, can_resample, resample
+from engine.market.resample import MINUTE, can_resample, differing, resample_rows
 from engine.store.gaps import missing_ranges
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PIECE_ROWS = 10_000
 MOST_MINUTES = 1_000_000  # read for one answer with a limit: two years, a second or two
 
 
@@ -44,7 +46,7 @@ def candle_series(
         return own
     if _is_whole(reader, symbol, grid, own, start_ms, end_ms, limit):
         return own
-    made = _made(reader, symbol, grid, start_ms, end_ms, limit)
+    made = made_of_minutes(reader, symbol, interval, start_ms=start_ms, end_ms=end_ms, limit=limit)
     if not made:
         return own
     _log_differences(symbol, interval, own, made)
@@ -84,29 +86,75 @@ def _is_whole(
     return newest is None or newest < grid.next(after) - MINUTE.length_ms
 
 
-def _made(
+def made_of_minutes(
     reader: Reader,
     symbol: str,
-    grid: Interval,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int | None,
+    interval: str,
+    *,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    limit: int | None = None,
 ) -> list[Candle]:
-    """Make the buckets whose open times lie in the range, with `limit` at least so many."""
+    """Return the complete candles of `interval` that stored 1m candles make, ascending.
+
+    Ranges and `limit` as in `candle_series`. The minutes are read in pieces, so that others who
+    read from the same connection get their turn.
+
+    Raises:
+        ValueError: when 1m candles do not fill `interval`.
+    """
+    grid = parse_interval(interval)
     if start_ms is not None and grid.floor(start_ms) < start_ms:
         start_ms = grid.next(grid.floor(start_ms))
     if end_ms is not None and grid.floor(end_ms) < end_ms:
         end_ms = grid.next(grid.floor(end_ms))  # the last bucket opens before and ends after it
-    if limit is None:
-        return resample(reader.candles(symbol, MINUTE.name, start_ms=start_ms, end_ms=end_ms), grid)
-    longest_ms = 31 * DAY_MS if grid.name == "1M" else grid.length_ms
-    minutes = min((limit + 1) * longest_ms // MINUTE.length_ms, MOST_MINUTES)
+    if start_ms is None and limit is not None:
+        return _newest(reader, symbol, grid, end_ms, limit)
+    return _from(reader, symbol, grid, start_ms or 0, end_ms, limit)
+
+
+def _from(
+    reader: Reader,
+    symbol: str,
+    grid: Interval,
+    start_ms: int,
+    end_ms: int | None,
+    limit: int | None,
+) -> list[Candle]:
+    made: list[Candle] = []
+    carried: list[tuple[Any, ...]] = []
     while True:
-        parts = reader.candles(symbol, MINUTE.name, start_ms=start_ms, end_ms=end_ms, limit=minutes)
-        made = resample(parts, grid)
-        if len(made) >= limit or len(parts) < minutes or minutes == MOST_MINUTES:
-            return made
-        minutes = min(2 * minutes, MOST_MINUTES)
+        piece = reader.candle_rows(
+            symbol, MINUTE.name, start_ms=start_ms, end_ms=end_ms, limit=PIECE_ROWS
+        )
+        rows = carried + piece
+        if len(piece) == PIECE_ROWS:
+            cut = bisect_left(rows, (grid.floor(rows[-1][0]),))
+            rows, carried = rows[:cut], rows[cut:]
+        made += resample_rows(rows, grid)
+        if len(piece) < PIECE_ROWS or (limit is not None and len(made) >= limit):
+            return made[:limit]
+        start_ms = piece[-1][0] + 1
+
+
+def _newest(
+    reader: Reader, symbol: str, grid: Interval, end_ms: int | None, limit: int
+) -> list[Candle]:
+    made: list[Candle] = []
+    carried: list[tuple[Any, ...]] = []
+    longest_ms = 31 * DAY_MS if grid.name == "1M" else grid.length_ms
+    size = min(PIECE_ROWS, (limit + 1) * longest_ms // MINUTE.length_ms)
+    for _ in range(MOST_MINUTES // size + 1):
+        piece = reader.candle_rows(symbol, MINUTE.name, end_ms=end_ms, limit=size)
+        rows = piece + carried
+        if len(piece) == size:
+            cut = bisect_left(rows, (grid.next(grid.floor(rows[0][0])),))
+            carried, rows = rows[:cut], rows[cut:]
+        made = resample_rows(rows, grid) + made
+        if len(made) >= limit or len(piece) < size:
+            break
+        end_ms = piece[0][0]
+    return made[max(0, len(made) - limit) :]
 
 
 def _log_differences(symbol: str, interval: str, own: list[Candle], made: list[Candle]) -> None:
@@ -114,9 +162,7 @@ def _log_differences(symbol: str, interval: str, own: list[Candle], made: list[C
     different = [
         candle.open_time_ms
         for candle in made
-        if (stored := theirs.get(candle.open_time_ms)) is not None
-        and (stored.open, stored.high, stored.low, stored.close, stored.volume)
-        != (candle.open, candle.high, candle.low, candle.close, candle.volume)
+        if (stored := theirs.get(candle.open_time_ms)) is not None and differing(stored, candle)
     ]
     if different:
         log.info(

@@ -46,28 +46,43 @@ def add_counts(connection: sqlite3.Connection, deltas: Mapping[str, int]) -> Non
 
 
 def put_quarantine(
-    connection: sqlite3.Connection, rows: Iterable[tuple[str, str, str]], wall_ms: int
+    connection: sqlite3.Connection,
+    rows: Iterable[tuple[str, str, str]],
+    wall_ms: int,
+    *,
+    once: bool = False,
 ) -> int:
-    """Keep (origin, reason, raw text) of what was refused; returns how many rows.
+    """Keep (origin, reason, raw text) of what was refused; returns how many rows that are.
 
-    Raw texts are cut after 4,000 characters.
+    Raw texts are cut after 4,000 characters. With `once`, what is kept already is not kept again.
     """
     kept = [(wall_ms, origin, reason, raw[:RAW_LENGTH]) for origin, reason, raw in rows]
-    if kept:
-        connection.executemany(
-            "INSERT INTO quarantine (wall_ms, origin, reason, raw) VALUES (?, ?, ?, ?)", kept
+    if not kept:
+        return 0
+    insert = "INSERT INTO quarantine (wall_ms, origin, reason, raw) SELECT ?1, ?2, ?3, ?4"
+    if once:
+        insert += (
+            " WHERE NOT EXISTS (SELECT 1 FROM quarantine"
+            " WHERE origin = ?2 AND reason = ?3 AND raw = ?4)"
         )
-        add_counts(connection, {"quarantine": len(kept)})
+    added = connection.executemany(insert, kept).rowcount
+    add_counts(connection, {"quarantine": added})
     return len(kept)
 
 
 def record_session(
-    connection: sqlite3.Connection, event: str, name: str, reason: str, wall_ms: int
+    connection: sqlite3.Connection,
+    event: str,
+    name: str,
+    reason: str,
+    wall_ms: int,
+    exchange_ms: int | None = None,
 ) -> None:
     """Note that the stream connection called `name` had a `connect` or `disconnect`."""
     connection.execute(
-        "INSERT INTO session (wall_ms, event, connection, reason) VALUES (?, ?, ?, ?)",
-        (wall_ms, event, name, reason),
+        "INSERT INTO session (wall_ms, event, connection, reason, exchange_ms)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (wall_ms, event, name, reason, exchange_ms),
     )
 
 

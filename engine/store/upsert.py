@@ -8,10 +8,10 @@ tell (None) never erases what is known.
 from __future__ import annotations
 
 import json
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from engine.store import gaps
+from engine.store.flat_rows import flat_values, times_of
 from engine.store.symbols import add_counts, put_quarantine, symbol_id
 from engine.store.values import SOURCE_NAMES, PutResult, Source
 
@@ -28,7 +28,7 @@ CANDLE_COLUMNS = (
 )
 _TRADES = 7
 _INSERT = f"INSERT INTO candle (symbol_id, interval, source, written_wall_ms, {CANDLE_COLUMNS})"
-_CHUNK = 100  # rows of one statement: SQLite frees the interpreter lock once for all of them
+_CHUNK = 250  # rows of one statement: SQLite frees the interpreter lock once for all of them
 _ONE = f"{_INSERT} VALUES (?1, ?2, ?3, ?4, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MANY = f"{_INSERT} VALUES " + ", ".join(
     ["(?1, ?2, ?3, ?4, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * _CHUNK
@@ -60,16 +60,19 @@ class Batch:
 
     def write(self, connection: sqlite3.Connection, wall_ms: int) -> PutResult:
         """Insert or merge all rows and say what became of them."""
-        quarantined = put_quarantine(connection, self._refused, wall_ms)
+        quarantined = put_quarantine(
+            connection, self._refused, wall_ms, once=self._source is Source.IMPORT
+        )
         if not self._rows:
             return PutResult(quarantined=quarantined)
         series = (symbol_id(connection, self._symbol), self._interval.name)
-        stored = self._stored(connection, series)
+        times = times_of(self._rows)
+        stored = self._stored(connection, series, times)
         fresh: dict[int, Values] = {}
         merge = _Merge(connection, series, self._source, wall_ms)
         rows: Sequence[Values] = self._rows
-        if not stored and len({row[0] for row in rows}) == len(rows):
-            fresh = {row[0]: row for row in rows}
+        if not stored and len(set(times)) == len(times):
+            self._insert(connection, series, rows, wall_ms)
             rows = ()
         for row in rows:
             time_ms = row[0]
@@ -77,38 +80,39 @@ class Batch:
                 old, old_source = stored[time_ms]
                 stored[time_ms] = merge.one(old, old_source, row)
             elif time_ms in fresh:
-                self._insert(connection, series, fresh, wall_ms)
+                self._insert(connection, series, list(fresh.values()), wall_ms)
                 stored.update({time: (values, self._source) for time, values in fresh.items()})
                 fresh.clear()
                 stored[time_ms] = merge.one(*stored[time_ms], row)
             else:
                 fresh[time_ms] = row
         merge.inserted += len(self._rows) - merge.seen
-        self._insert(connection, series, fresh, wall_ms)
+        self._insert(connection, series, list(fresh.values()), wall_ms)
         merge.moved[self._source] = merge.moved.get(self._source, 0) + merge.inserted
         add_counts(connection, {SOURCE_NAMES[kind]: n for kind, n in merge.moved.items()})
-        times = [row[0] for row in self._rows]
-        gaps.settle(connection, *series, min(times), self._interval.next(max(times)), wall_ms)
+        by_stream = self._source is Source.STREAM
+        end_ms = self._interval.next(max(times))
+        gaps.settle(connection, *series, min(times), end_ms, wall_ms, by_stream=by_stream)
+        if by_stream and stored:
+            gaps.came_late(connection, *series, sorted(set(times)))
         return PutResult(merge.inserted, merge.changed, merge.unchanged, quarantined)
 
     def _insert(
         self,
         connection: sqlite3.Connection,
         series: tuple[int, str],
-        fresh: dict[int, Values],
+        rows: Sequence[Values],
         wall_ms: int,
     ) -> None:
         head = (*series, int(self._source), wall_ms)
-        rows = list(fresh.values())
         whole = len(rows) - len(rows) % _CHUNK
         for at in range(0, whole, _CHUNK):
-            connection.execute(_MANY, [*head, *chain.from_iterable(rows[at : at + _CHUNK])])
+            connection.execute(_MANY, [*head, *flat_values(rows, at, at + _CHUNK)])
         connection.executemany(_ONE, [head + row for row in rows[whole:]])
 
     def _stored(
-        self, connection: sqlite3.Connection, series: tuple[int, str]
+        self, connection: sqlite3.Connection, series: tuple[int, str], times: Sequence[int]
     ) -> dict[int, tuple[Values, Source]]:
-        times = [row[0] for row in self._rows]
         first, last = min(times), max(times)
         select = f"SELECT {CANDLE_COLUMNS}, source FROM candle WHERE symbol_id = ? AND interval = ?"  # noqa: S608
         found: list[Values] = []

@@ -47,7 +47,7 @@ class WriterCounters(NamedTuple):
         failures: Transactions that failed and were kept for a retry, plus works refused.
         last_error: The last failure in words, empty before the first.
         is_stalled: Whether the last try to write failed; what waits is tried again by itself.
-        refused: Rows not taken because too many waited.
+        refused: Rows not taken because too many waited, or because the disk was nearly full.
     """
 
     rows_committed: int = 0

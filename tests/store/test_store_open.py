@@ -212,7 +212,8 @@ def test_a_reader_can_not_write(tmp_path: Path, minute: Minute) -> None:
 def test_one_engine_for_each_directory(tmp_path: Path) -> None:
     with DirectoryLock.acquire(tmp_path / "data"):
         assert DirectoryLock.holder(tmp_path / "data") == os.getpid()
-        with pytest.raises(DirectoryBusy, match=rf"\(pid {os.getpid()}\) already holds") as caught:
+        held = rf"\(pid {os.getpid()}, since 20\d\d-[-\d]+ [:\d]+ UTC\) already holds"
+        with pytest.raises(DirectoryBusy, match=held) as caught:
             DirectoryLock.acquire(tmp_path / "data")
         assert caught.value.pid == os.getpid()
     assert DirectoryLock.holder(tmp_path / "data") is None

@@ -1,0 +1,128 @@
+"""The disk's levels, and the housekeeper of a running engine."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.capture.disk import DiskWatch
+from engine.capture.housekeeping import Housekeeper, Limits
+from engine.market.candle import Candle
+from engine.market.interval import DAY_MS, MINUTE_MS
+from engine.store import Source, Store
+
+START_MS = 1_733_011_200_000
+MB = 1_000_000
+Told = list[tuple[str, str]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "data", source="live") as opened:
+        opened.writer._gather_s = 0.005
+        yield opened
+
+
+def fill(store: Store, days: int) -> None:
+    rows = [
+        Candle(START_MS + i * MINUTE_MS, 1.0, 2.0, 0.5, 1.5, 1.0, 1.0) for i in range(days * 1_440)
+    ]
+    store.writer.put_candles("AUSDT", "1m", rows, Source.STREAM).result(10)
+
+
+def test_the_disk_warns_once_and_again_when_it_is_worse(store: Store) -> None:
+    told: Told = []
+    watch = DiskWatch(store.directory, store.writer, 1000, 200, lambda *note: told.append(note))
+
+    def levels(*free_mb: int) -> list[str]:
+        told.clear()
+        return [watch.judge(free * MB).level for free in free_mb]
+
+    assert levels(5000, 1001) == ["fine", "fine"]
+    assert told == []
+    assert levels(999, 1050, 980) == ["low"] * 3
+    assert [level for level, _ in told] == ["warning"], "one notice, and none about the margin"
+    assert levels(600, 490, 300) == ["low"] * 3
+    assert [level for level, _ in told] == ["warning"], "again when half of it is gone"
+    assert not store.writer.only_candles
+    assert levels(199, 210) == ["floor", "floor"]
+    assert [level for level, _ in told] == ["error"]
+    assert "only candles are written" in told[0][1]
+    assert store.writer.only_candles
+    assert levels(230) == ["low"]
+    assert [level for level, _ in told] == ["info"]
+    assert not store.writer.only_candles
+    assert levels(1_200) == ["fine"]
+    assert watch.state is not None
+    assert watch.state.note == ""
+
+
+async def test_the_housekeeper_looks_and_prunes_by_itself(
+    store: Store, monkeypatch: pytest.MonkeyPatch, eventually: Any
+) -> None:
+    fill(store, 3)
+    usage = shutil.disk_usage(store.directory)
+    free = [50 * MB]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free[0]))
+    told: Told = []
+    limits = Limits(1, None, 1000, 200, look_every_s=0.01, first_prune_s=0.05, prune_every_s=3_600)
+    keeper = Housekeeper(
+        store, limits, lambda: float(START_MS + 3 * DAY_MS), lambda *note: told.append(note)
+    )
+    task = asyncio.create_task(keeper.run())
+    try:
+        await eventually(lambda: keeper.pruned is not None)
+        await eventually(
+            lambda: ("info", "2,880 old candles were pruned (retention.days = 1).") in told
+        )
+        assert keeper.disk is not None
+        assert keeper.disk.level == "floor"
+        free[0] = 5_000 * MB
+        await eventually(lambda: keeper.disk is not None and keeper.disk.level == "fine")
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: (_ for _ in ()).throw(OSError("gone")))
+        await eventually(lambda: ("error", "The disk can not be looked at: gone.") in told)
+    finally:
+        task.cancel()
+    assert store.reader.first_open_time("AUSDT", "1m") == START_MS + 2 * DAY_MS
+    assert sum(note[0] == "error" and "looked at" in note[1] for note in told) == 1
+
+
+async def test_a_pruning_can_be_asked_for_and_keeps_the_settings_out(store: Store) -> None:
+    fill(store, 3)
+    keeper = Housekeeper(
+        store,
+        Limits(0, 0.000_1, 0, 0),
+        lambda: float(START_MS + 3 * DAY_MS),
+        lambda *_: None,
+    )
+    pruned = await keeper.prune(days=2)
+    assert pruned.candles == 1_440
+    assert await keeper.vacuum() > 0
+    pruned = await keeper.prune()
+    assert not pruned.fits
+    assert store.reader.candle_count() == 2 * 1_440, "the newest week stays whatever the limit"
+
+
+async def test_an_engine_tells_of_its_disk_and_prunes_when_asked(
+    engine_on: Any, exchange_at: Any, eventually: Any
+) -> None:
+    from engine.service import contract
+    from engine.service.desk import Desk
+    from engine.service.figures import storage_section
+
+    engine = await engine_on(await exchange_at(1.0), 1.0)
+    await eventually(lambda: engine.housekeeper.disk is not None)
+    section = storage_section(engine)
+    assert section.disk is not None
+    assert section.disk.free_bytes > 0
+    await eventually(lambda: engine.store.reader.candle_count() > 400)
+    desk = Desk(engine, owned=False, on_stop=lambda: None)
+    viewer: Any = None
+    answer = await desk.command(viewer, contract.KeepHouse("prune", 0.1))
+    assert isinstance(answer, contract.Done)
+    assert answer.data["candles"] > 100
+    answer = await desk.command(viewer, contract.KeepHouse("vacuum"))
+    assert isinstance(answer, contract.Done)
