@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING
 import click
 
 from engine import __version__
-from engine.commands.data import backfill, book, candles, import_file
+from engine.commands.backfilling import backfill, gaps
+from engine.commands.data import book
+from engine.commands.db import db
+from engine.commands.exporting import candles
 from engine.commands.guard import run_guarded
+from engine.commands.importing import import_file
 from engine.commands.life import serve, status, stop
 from engine.commands.models import predictions, train
 from engine.commands.options import KlinetopGroup
+from engine.commands.record import record
+from engine.commands.report import report
+from engine.commands.service_unit import service
 from engine.commands.simulate import simulate
 
 if TYPE_CHECKING:
@@ -31,7 +38,12 @@ COMMANDS = (
     predictions,
     train,
     backfill,
+    gaps,
     import_file,
+    record,
+    report,
+    db,
+    service,
     simulate,
 )
 

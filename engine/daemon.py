@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engine.runtime import Engine
     from engine.settings import Settings
     from engine.store import Store
 
@@ -65,6 +66,34 @@ def _refuse(error: Exception, status: int = EXIT_USER_ERROR) -> int:
     return status
 
 
+class _Heard:
+    """What the simulated exchange said, kept until an engine runs that can be told."""
+
+    def __init__(self) -> None:
+        self._reasons: list[str] = []
+        self._notes: list[str] = []
+        self._engine: Engine | None = None
+
+    def ended(self, reason: str) -> None:
+        if self._engine is None:
+            self._reasons.append(reason)
+        else:
+            self._engine.source_ended(reason)
+
+    def noted(self, note: str) -> None:
+        if self._engine is None:
+            self._notes.append(note)
+        else:
+            self._engine.notices.add("warning", note)
+
+    def tell(self, engine: Engine) -> None:
+        self._engine = engine
+        for note in self._notes:
+            self.noted(note)
+        for reason in self._reasons:
+            self.ended(reason)
+
+
 async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
     from pathlib import Path
 
@@ -79,14 +108,6 @@ async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    ended: list[str] = []
-    engine: Engine | None = None
-
-    def source_ended(reason: str) -> None:
-        ended.append(reason)
-        if engine is not None:
-            engine.source_ended(reason)
-
     log_keeper = asyncio.create_task(keep_small(settings.directory / LOG_NAME))
     refusals: list[str] = []
 
@@ -94,7 +115,8 @@ async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
         refusals.append(reason)
         stop.set()
 
-    exchange = ExchangeProcess(source_ended)
+    heard = _Heard()
+    exchange = ExchangeProcess(heard.ended, heard.noted)
     rest_url, stream_url = settings.rest_url, settings.stream_url
     if settings.source != "live":
         ready = await exchange.start(
@@ -111,8 +133,7 @@ async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
             pointer=pointer_path(settings.directory),
         )
         await engine.start()
-        for reason in ended:
-            engine.source_ended(reason)
+        heard.tell(engine)
         try:
             await server.start()
             log.info("engine %d serves %s", os.getpid(), settings.directory)

@@ -8,13 +8,16 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
-from engine.binance.rest import UnknownSymbol
+from engine.binance.rest import RestError, UnknownSymbol, pick_symbols
 from engine.capture.collector import wall_ms
+from engine.settings_model import DEFAULT_SYMBOLS
 from engine.store.symbols import put_meta, put_symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from engine.binance.rest import RestClient
     from engine.capture.board import Board
@@ -59,39 +62,113 @@ class Markets:
         self._settings_symbols = tuple(symbols)
         self._on_notice = on_notice
         self._known: dict[str, SymbolInfo] = {}
+        self._stored: dict[str, SymbolInfo] = {}
         self._all_at_s: float | None = None
 
     def load_stored(self) -> None:
         """Take watchlist and facts from the store, for a start without a network."""
         self._board.set_watchlist(list(self._stored_watchlist()))
         for info in self._store.reader.symbol_infos():
-            self._known[info.name] = info
+            self._known[info.name] = self._stored[info.name] = info
         for name in self._board.watchlist:
             if name in self._known:
                 self._board.set_info(self._known[name])
 
-    async def load_watchlist(self) -> None:
-        """Ask for facts and statistics of the watchlist; leave out what the exchange lacks.
+    async def read_all(self, *, background: bool = False) -> dict[str, SymbolInfo]:
+        """Ask for facts about all markets, trading or not, in the order of the exchange.
 
         Raises:
-            UnknownSymbol: when it lacks all of them.
+            RestError: when the exchange can not be asked.
+        """
+        infos = await self._rest.all_symbols(background=background)
+        self._learn(infos)
+        self._known = {info.name: info for info in infos}
+        self._all_at_s = time.monotonic()
+        return dict(self._known)
+
+    async def read_watched(self, *, background: bool = False) -> dict[str, SymbolInfo]:
+        """Ask for facts about the watchlist; what the exchange lacks is left out of the answer.
+
+        Raises:
+            RestError: when the exchange can not be asked.
+        """
+        names = self._board.watchlist
+        try:
+            infos = await self._rest.symbols(names, background=background)
+        except UnknownSymbol as error:
+            known = [name for name in names if name not in error.symbols]
+            infos = await self._rest.symbols(known, background=background)
+        self._learn(infos)
+        return {info.name: info for info in infos}
+
+    async def load_watchlist(
+        self, facts: Mapping[str, SymbolInfo], stand_ins: Sequence[str] = ()
+    ) -> None:
+        """Take facts of the watchlist, ask for its statistics, leave out what the exchange lacks.
+
+        Args:
+            facts: What the exchange said about its markets just now.
+            stand_ins: The watchlist where the exchange has no market of the usual one.
+
+        Raises:
+            UnknownSymbol: when it lacks all of the watchlist.
             RestError: when the exchange can not be asked.
         """
         try:
-            infos = await self._rest.symbols(self._board.watchlist)
+            pick_symbols(facts, self._board.watchlist)
         except UnknownSymbol as error:
-            known = [name for name in self._board.watchlist if name not in error.symbols]
-            if not known:
-                raise
-            log.warning("%s It is left out of the watchlist.", error)
-            self._on_notice("warning", f"{error} It is left out of the watchlist.")
-            self._board.set_watchlist(known)
-            infos = await self._rest.symbols(known)
-        for info in infos:
-            self._board.set_info(info)
-        self._learn(infos)
+            self._leave_out(error, facts, stand_ins)
+        for name in self._board.watchlist:
+            self._board.set_info(facts[name])
         for ticker in await self._rest.tickers(self._board.watchlist):
             self._board.set_ticker(ticker, None, None)
+
+    async def load_prices(self, symbols: Sequence[str]) -> None:
+        """Ask for statistics of markets that no stream has told any of yet.
+
+        A quiet market is pushed only when it trades; without this it would have no price.
+        """
+        try:
+            tickers = await self._rest.tickers(symbols, background=True)
+        except RestError as error:
+            log.warning("the prices of quiet markets could not be read: %s", error)
+            return
+        for ticker in tickers:
+            if self._board.symbol(ticker.symbol).ticker is None:
+                self._board.set_ticker(ticker, None, None)
+
+    def delisted(self, symbols: Iterable[str]) -> None:
+        """Forget markets that the exchange has no more; the store keeps them as `DELISTED`."""
+        gone = [
+            replace(info, status="DELISTED") for name in symbols if (info := self._stored.get(name))
+        ]
+        self._learn(gone)
+        for info in gone:
+            del self._known[info.name]
+
+    def _leave_out(
+        self, error: UnknownSymbol, facts: Mapping[str, SymbolInfo], stand_ins: Sequence[str]
+    ) -> None:
+        known = [name for name in self._board.watchlist if name in facts]
+        is_usual = self._settings_symbols == DEFAULT_SYMBOLS
+        if not known and not (is_usual and stand_ins):
+            raise error
+        self._board.set_watchlist(known or list(stand_ins))
+        if is_usual and stand_ins:
+            return
+        text = f"{error} It is left out of the watchlist."
+        log.warning("%s", text)
+        self._on_notice("warning", text)
+
+    def tell_board(self, name: str) -> None:
+        """Give the board what is known about a market that somebody looks at."""
+        info = self._known.get(name)
+        if info is not None:
+            self._board.set_info(info)
+
+    def all_known(self) -> dict[str, SymbolInfo]:
+        """Return all that is known, without asking."""
+        return dict(self._known)
 
     async def find(self, name: str) -> SymbolInfo | None:
         """Return what is known about a market, None when the exchange does not have it.
@@ -136,8 +213,20 @@ class Markets:
         self._store.writer.run(lambda connection: put_meta(connection, _WATCHLIST, text))
 
     def _learn(self, infos: Sequence[SymbolInfo]) -> None:
+        changed = [info for info in infos if self._stored.get(info.name) != info]
         self._known.update({info.name: info for info in infos})
-        self._store.writer.run(lambda connection: put_symbols(connection, infos, wall_ms()))
+        if not changed:
+            return
+        self._stored.update({info.name: info for info in changed})
+        done = self._store.writer.run(
+            lambda connection: put_symbols(connection, changed, wall_ms())
+        )
+        done.add_done_callback(self._learnt)
+
+    def _learnt(self, done: Future[None]) -> None:
+        if not done.cancelled() and done.exception() is not None:
+            log.warning("what the exchange says was not stored: %s", done.exception())
+            self._stored.clear()
 
     def _stored_watchlist(self) -> tuple[str, ...]:
         text = self._store.reader.meta(_WATCHLIST)

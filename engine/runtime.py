@@ -17,15 +17,25 @@ from engine.binance.rest import RestClient, RestError, UnknownSymbol
 from engine.binance.supervisor import StreamSupervisor
 from engine.capture.board import Board
 from engine.capture.collector import Collector
+from engine.capture.differences import DifferenceLog
 from engine.capture.health import Health
 from engine.capture.history import HistoryKeeper
+from engine.capture.housekeeping import Housekeeper, Limits
+from engine.capture.jobs import Jobs
+from engine.capture.ledger import Ledger
+from engine.capture.quality import QualityKeeper
+from engine.capture.recorder import Recorder
+from engine.capture.refill import Refill
+from engine.capture.rereads import Rereads
+from engine.capture.resampled import Resampler
+from engine.capture.roster import NoMarkets, Roster
 from engine.capture.subscriptions import Subscriptions
 from engine.forecast.live import ForecastDesk
 from engine.forecast.values import ForecastConfig
-from engine.market.interval import parse_interval
 from engine.markets import Markets
 from engine.service.desk import Notices
-from engine.store import StoreError, imports
+from engine.service.scheduling import scheduled_reports
+from engine.store import imports
 from engine.store.symbols import record_session
 
 if TYPE_CHECKING:
@@ -78,8 +88,22 @@ class Engine:
         loop = asyncio.get_running_loop()
         self.clock = ExchangeClock(settings.effective_speed)
         self.board = Board()
-        self.rest = RestClient(rest_url)
+        self.recorder = self._make_recorder(settings)
+        self.rest = RestClient(
+            rest_url, on_answer=self.recorder.answer if self.recorder is not None else None
+        )
         self.markets = Markets(self.rest, store, self.board, settings.symbols, self.notices.add)
+        self.roster = Roster(
+            self.markets,
+            store,
+            self.board,
+            self.clock,
+            wanted=settings.markets,
+            intervals=settings.intervals,
+            speed=settings.effective_speed,
+            on_notice=self.notices.add,
+        )
+        self.differences = DifferenceLog(store)
         self.collector = Collector(
             self.board,
             store.writer,
@@ -87,15 +111,38 @@ class Engine:
             loop,
             on_stored=self._candle_stored,
             on_hole=self._hole_seen,
+            on_page=self.differences.stored,
         )
         self.supervisor = StreamSupervisor(
             stream_url,
             on_event=self.collector.on_event,
             on_gap=self._streams_opened,
             on_bad=self._bad_message,
+            on_raw=self.recorder.frame if self.recorder is not None else None,
             limits=limits,
         )
         self.history = HistoryKeeper(self.rest, store, self.board, self.collector, self.clock)
+        self.rereads = Rereads(self.rest, store, self.collector, self.notices.add)
+        self.ledger = Ledger(
+            store,
+            self.history,
+            self.clock,
+            self.rereads,
+            speed=settings.effective_speed,
+            stream=lambda: self.supervisor.state,
+            looked_at=lambda: self.subscriptions.looked_at,
+            on_notice=self.notices.add,
+        )
+        self.jobs = Jobs(self.rest, store, self.history, self.notices.add)
+        self.refill = Refill(
+            store,
+            self.history,
+            self.ledger,
+            self.roster,
+            self.clock,
+            forget_continuity=self.collector.forget_continuity,
+            on_notice=self.notices.add,
+        )
         self.forecast = ForecastDesk(
             store,
             Path(settings.directory) / "models",
@@ -104,20 +151,57 @@ class Engine:
             on_notice=self.notices.add,
             exchange_now_ms=self.clock.now_ms,
         )
+        self.resampler = Resampler(store.reader, self.board, self.clock.now_ms)
         self.subscriptions = Subscriptions(
             self.board,
             self.collector,
             self.supervisor,
             self.rest,
             self.history,
+            self.roster,
             self.forecast.champions,
             # A recording plays once: what nobody subscribed to at its beginning is missed.
             looks_at_all=settings.is_recording,
+            resampler=self.resampler,
         )
-        self.health = Health(store, self.board, self.clock.now_ms)
+        self.health = Health(store, self.notices.add)
+        self.quality = QualityKeeper(
+            store,
+            self.supervisor,
+            self.collector,
+            self.clock,
+            speed=settings.effective_speed,
+            on_notice=self.notices.add,
+        )
+        self.housekeeper = Housekeeper(
+            store,
+            Limits(
+                settings.retention.days,
+                settings.retention.max_gb,
+                settings.disk.warn_mb,
+                settings.disk.floor_mb,
+            ),
+            self.clock.now_ms,
+            self.notices.add,
+        )
+        self.reports = scheduled_reports(settings, store, self.clock, self.notices.add)
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_score: deque[tuple[str, str, int]] = deque()
         self._is_scoring = False
+
+    def _make_recorder(self, settings: Settings) -> Recorder | None:
+        directory = settings.record.directory
+        if directory is None:
+            return None
+        if settings.source != "live":
+            self.notices.add("info", f"A {settings.source} is not recorded, only a live market is.")
+            return None
+        return Recorder(
+            directory,
+            keep_hours=settings.record.keep_hours,
+            books=lambda: tuple(self.collector.books),
+            may_write=lambda: not self.store.writer.only_candles,
+        )
 
     # --- life ------------------------------------------------------------------------------
 
@@ -125,18 +209,27 @@ class Engine:
         """Load what is stored, then start all tasks; returns before any network answer."""
         self.forecast.load()
         self.markets.load_stored()
+        self.roster.load()
+        self.ledger.load()
         for symbol in self.board.watchlist:
             self.history.load(symbol, "1m")
         for name, work in (
             ("boot", self._boot()),
             ("history", self.history.run()),
-            ("gap", self.history.sweep()),
+            ("gap", self.ledger.run()),
+            ("backfill", self.jobs.run()),
             ("clock", self._keep_clock()),
             ("session", self._note_sessions()),
             ("health", self.health.run()),
+            ("differences", self.differences.run()),
+            ("house", self.housekeeper.run()),
+            ("quality", self.quality.run()),
+            ("report", self.reports.run()),
             ("forecast", self.forecast.run()),
         ):
             self._spawn(name, work)
+        if self.recorder is not None:
+            self._spawn("recorder", self.recorder.run(self.rest))
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)
@@ -164,6 +257,12 @@ class Engine:
         except UnknownSymbol as error:
             self._refuse(f"{error} Name markets that it has with --symbols.")
             return
+        except NoMarkets as error:
+            self._refuse(str(error))
+            return
+        self._spawn("roster", self.roster.run())
+        if self.roster.is_whole:
+            self._spawn("prices", self.markets.load_prices(self.roster.symbols))
         self.state = "filling history"
         self.subscriptions.refresh()
         await self._fill_history()
@@ -181,7 +280,8 @@ class Engine:
         while True:
             try:
                 await self._read_clock()
-                await self.markets.load_watchlist()
+                facts = await self.roster.read()
+                await self.markets.load_watchlist(facts, self.roster.stand_ins(facts))
             except UnknownSymbol:
                 raise
             except RestError as error:
@@ -190,6 +290,7 @@ class Engine:
                 await asyncio.sleep(REST_RETRY_S)
             else:
                 self.rest_note = ""
+                self.roster.take(facts)
                 return
 
     async def _read_clock(self) -> None:
@@ -222,25 +323,26 @@ class Engine:
     def _note_session(self, event: str, stream: StreamState) -> None:
         since_ms = stream.since_wall_ms
         reason = f"{stream.connection}: {stream.note}".rstrip(": ")
+        exchange_ms = self.clock.now_ms() if self.clock.is_set else None
         self.store.writer.run(
-            lambda connection: record_session(connection, event, "streams", reason, since_ms)
+            lambda connection: record_session(
+                connection, event, "streams", reason, since_ms, exchange_ms
+            )
         )
 
     async def _fill_history(self) -> None:
         """Queue the history of all markets, and wait for that of the first."""
         fills = [
-            self._fill_market(symbol, priority=2 + bool(at))
+            self.refill.market(symbol, self._history_days, priority=2 + bool(at))
             for at, symbol in enumerate(self.board.watchlist)
         ]
         if fills:
             await asyncio.wait(fills[:1])
 
-    def _fill_market(self, symbol: str, priority: int) -> asyncio.Future[int]:
+    @property
+    def _history_days(self) -> float:
         days = self.settings.history_days or DEFAULT_HISTORY_DAYS[self.settings.source]
-        start_ms = int(self.clock.now_ms() - days * DAY_MS)
-        fill = self.history.request(symbol, "1m", start_ms, priority=priority, keeps_trying=True)
-        self._watched(fill)
-        return fill
+        return min(days, self.settings.retention.days or days)  # else it would be pruned again
 
     async def close(self) -> None:
         """Stop in order: streams, tasks, books, trainer; what was received is committed.
@@ -256,11 +358,17 @@ class Engine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.subscriptions.close()
+        await self.resampler.close()
+        await self.rereads.close()
+        await self.quality.close()
+        await self.reports.close()
         await self._flush()
         while self._to_score:
             self.forecast.candle_closed(*self._to_score.popleft())
         await self.forecast.close()
         await self.rest.close()
+        if self.recorder is not None:
+            await self.recorder.close()
 
     async def _flush(self) -> None:
         try:
@@ -281,6 +389,7 @@ class Engine:
             )
 
     def _candle_stored(self, symbol: str, interval: str, open_time_ms: int) -> None:
+        self.differences.stored(symbol, interval, open_time_ms, open_time_ms)
         self._to_score.append((symbol, interval, open_time_ms))
         if not self._is_scoring:
             self._is_scoring = True
@@ -298,22 +407,22 @@ class Engine:
             if self._is_scoring:
                 asyncio.get_running_loop().call_soon(self._score)
 
-    def _hole_seen(self, symbol: str, interval: str, from_ms: int, to_ms: int) -> None:
-        self._watched(
-            self.history.request(symbol, interval, from_ms, to_ms, priority=1, is_gap=True)
-        )
+    def _hole_seen(self, symbol: str, interval: str, from_ms: int, to_ms: int, why: str) -> None:
+        self.refill.hole_seen(symbol, interval, from_ms, to_ms, why)
 
     def _streams_opened(self, streams: frozenset[str], reason: str) -> None:
+        series = []
         for stream in sorted(streams):
             name, _, kind = stream.partition("@")
             symbol = name.upper()
             if kind.startswith("kline_"):
-                self._refill(symbol, kind.removeprefix("kline_"), reason)
+                series.append((symbol, kind.removeprefix("kline_")))
             elif kind.startswith("depth") and symbol in self.collector.books:
                 self.collector.books[symbol].reset(reason)
             elif kind == "trade":
                 self.board.symbol(symbol).clear_trades(self.board.next_revision())
                 self._spawn(f"tape of {symbol}", self._load_tape(symbol))
+        self.refill.streams_opened(series, reason)
 
     async def _load_tape(self, symbol: str) -> None:
         try:
@@ -322,33 +431,6 @@ class Engine:
             log.warning("the newest trades of %s could not be fetched: %s", symbol, error)
         else:
             self.board.merge_trades(symbol, trades)
-
-    def _refill(self, symbol: str, interval: str, reason: str) -> None:
-        """Fetch what closed before the stream flowed, from the last stored candle on."""
-        self.collector.forget_continuity(symbol, interval)
-        grid = parse_interval(interval)
-        # The candle that closes while the subscription is under way belongs to nobody else.
-        seam_ms = grid.back(grid.floor(self.clock.now_ms()), 2)
-        try:
-            last = self.store.reader.last_open_time(symbol, interval)
-        except StoreError as error:
-            self.notices.add("error", str(error))
-            last = None
-        is_captured = interval == "1m" and symbol in self.board.watchlist
-        is_gap = last is not None and (is_captured or reason.startswith("reconnected"))
-        start_ms = last + 1 if last is not None and is_gap else seam_ms
-        self._watched(
-            self.history.request(
-                symbol, interval, start_ms, priority=1, is_gap=is_gap, keeps_trying=True
-            )
-        )
-
-    def _watched(self, future: asyncio.Future[int]) -> None:
-        future.add_done_callback(self._fill_ended)
-
-    def _fill_ended(self, done: asyncio.Future[int]) -> None:
-        if not done.cancelled() and (error := done.exception()) is not None:
-            self.notices.add("warning", str(error))
 
     def _bad_message(self, reason: str, raw: str) -> None:
         self.store.writer.quarantine("stream", reason, raw)
@@ -366,13 +448,15 @@ class Engine:
             return
         self.board.set_info(info)
         self.markets.set_watchlist([*self.board.watchlist, info.name])
+        self.roster.watchlist_changed(info)
         self.subscriptions.open_series(info.name, "1m")
         self.subscriptions.refresh()
-        self._fill_market(info.name, priority=3)
+        self.refill.market(info.name, self._history_days, priority=3)
 
     def unwatch(self, symbol: str) -> None:
         """Take a market off the watchlist."""
         self.markets.set_watchlist([name for name in self.board.watchlist if name != symbol])
+        self.roster.watchlist_changed()
         self.subscriptions.refresh()
 
     async def import_file(self, path: str, symbol: str, interval: str) -> ImportResult:

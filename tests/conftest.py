@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import functools
 import os
+import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ import hypothesis
 import pytest
 
 from engine.binance.stream_types import StreamLimits
+from engine.market.candle import Candle
 from engine.runtime import Engine
 from engine.settings import Settings
 from engine.simulator.generated import GeneratedMarket
 from engine.simulator.server import Running, serve
-from engine.store import Store
+from engine.store import Reader, Source, Store, promises
+from engine.store.symbols import symbol_id
 
 # A build must not fail by chance; developers' runs explore further each time.
 hypothesis.settings.register_profile("ci", derandomize=True, database=None)
@@ -100,3 +104,97 @@ async def engine_on(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Eng
             return engine
 
         yield begin
+
+
+class CapturedDay:
+    """A store as a day of capture leaves it: promises, candles and gaps, told step by step.
+
+    Attributes:
+        start_ms: 2026-11-22 00:00 UTC.
+    """
+
+    start_ms = 1_795_305_600_000
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._told: list[Future[Any]] = []
+
+    @property
+    def reader(self) -> Reader:
+        """The store's reader, after all that was told is committed."""
+        self.settle()
+        return self.store.reader
+
+    def settle(self) -> None:
+        """Wait until all that was told is committed."""
+        self.store.writer.flush()
+        for future in self._told:
+            future.result(10)
+        self._told.clear()
+
+    def minutes(self, first: int, last: int) -> list[int]:
+        """Open times of the minutes [first, last) of the day."""
+        return [self.start_ms + at * 60_000 for at in range(first, last)]
+
+    def captured(self, *symbols: str, from_minute: int = 0, interval: str = "1m") -> None:
+        from_ms = self.start_ms + from_minute * 60_000
+
+        def work(connection: sqlite3.Connection) -> None:
+            promises.promise(connection, [(name, interval) for name in symbols], from_ms)
+            promises.note_statuses(connection, dict.fromkeys(symbols, "TRADING"), from_ms)
+
+        self._told.append(self.store.writer.run(work))
+
+    def status(self, symbol: str, status: str, minute: int) -> None:
+        from_ms = self.start_ms + minute * 60_000
+        work = self.store.writer.run(
+            lambda connection: promises.note_statuses(connection, {symbol: status}, from_ms)
+        )
+        self._told.append(work)
+
+    def put(
+        self,
+        symbol: str,
+        times: Iterable[int],
+        source: Source = Source.STREAM,
+        *,
+        interval: str = "1m",
+        trades: int = 3,
+    ) -> None:
+        rows = [Candle(t, 10.0, 11.0, 9.0, 10.5, 5.0, 52.0, trades, 2.0, 21.0) for t in times]
+        self._told.append(self.store.writer.put_candles(symbol, interval, rows, source))
+
+    def gap(
+        self,
+        symbol: str,
+        first: int,
+        last: int,
+        *,
+        state: str = "open",
+        reason: str = "no connection: the exchange hung up",
+        error: str = "",
+        wall_ms: int = 1,
+    ) -> None:
+        times = (self.start_ms + first * 60_000, self.start_ms + last * 60_000)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO gap (symbol_id, interval, from_ms, to_ms, state, tries, last_error,"
+                " first_seen_wall_ms, changed_wall_ms, reason)"
+                " VALUES (?, '1m', ?, ?, ?, 2, ?, 1, ?, ?)",
+                (symbol_id(connection, symbol), *times, state, error, wall_ms, reason),
+            )
+
+        self._told.append(self.store.writer.run(work))
+
+    def execute(self, sql: str, *parameters: object) -> None:
+        work = self.store.writer.run(lambda c: c.execute(sql, parameters).close())
+        self._told.append(work)
+
+
+@pytest.fixture
+def captured_day(tmp_path: Path) -> Iterator[CapturedDay]:
+    """Return a builder of a day's database in `tmp_path / "day"`, of live data."""
+    with Store.open(tmp_path / "day", source="live") as store:
+        store.writer._gather_s = 0.005  # each put waits for its commit
+        yield CapturedDay(store)

@@ -31,6 +31,15 @@ def last_stored(engine: Engine) -> int:
     return min(engine.store.reader.last_open_time(symbol, "1m") or 0 for symbol in PAIR)
 
 
+def is_complete(engine: Engine, until_ms: int) -> bool:
+    """Whether all minutes before `until_ms` were looked at, and nothing is left to fetch."""
+    return (
+        engine.ledger.swept_ms >= until_ms
+        and engine.history.pending == 0
+        and engine.store.reader.gap_counts()["open"] == 0
+    )
+
+
 async def assert_equal_to_the_exchange(engine: Engine, running: Running) -> None:
     reader = engine.store.reader
     for symbol in PAIR:
@@ -59,7 +68,7 @@ async def test_an_outage_of_the_streams_leaves_no_hole(exchange_at, engine_on, e
     assert engine.clock.now_ms() - before_ms > 3 * MINUTE_MS
     back_ms = engine.clock.now_ms()
     await eventually(lambda: last_stored(engine) > back_ms + 2 * MINUTE_MS)
-    await eventually(lambda: engine.history.pending == 0)
+    await eventually(lambda: is_complete(engine, back_ms))
     await assert_equal_to_the_exchange(engine, running)
     gaps = engine.store.reader.query("SELECT from_ms, to_ms, state FROM gap")
     assert {gap["state"] for gap in gaps} == {"filled"}
@@ -84,8 +93,8 @@ async def test_rest_that_fails_after_the_outage_is_waited_for(
     await eventually(lambda: engine.store.reader.gap_counts()["open"] >= 2)
     await eventually(lambda: "400" in storage_section(engine).backfill)
     running.faults.rest_status = None
-    await eventually(lambda: engine.store.reader.gap_counts()["open"] == 0)
-    await eventually(lambda: engine.history.pending == 0)
+    back_ms = engine.clock.now_ms()
+    await eventually(lambda: is_complete(engine, back_ms))
     await assert_equal_to_the_exchange(engine, running)
 
 
@@ -104,7 +113,7 @@ async def test_a_silent_server_is_left_and_what_it_kept_back_is_fetched(
     await eventually(lambda: status_section(engine).connection == "live")
     back_ms = engine.clock.now_ms()
     await eventually(lambda: last_stored(engine) > back_ms + 2 * MINUTE_MS)
-    await eventually(lambda: engine.history.pending == 0)
+    await eventually(lambda: is_complete(engine, back_ms))
     await assert_equal_to_the_exchange(engine, running)
 
 
@@ -121,7 +130,7 @@ async def test_a_second_run_goes_on_where_the_first_ended(
     again = await engine_on(running, FAST, history_days=0.001)
     await eventually(lambda: again.state == "running")
     await eventually(lambda: last_stored(again) > target_ms + MINUTE_MS)
-    await eventually(lambda: again.history.pending == 0)
+    await eventually(lambda: is_complete(again, target_ms))
     await assert_equal_to_the_exchange(again, running)
     gaps = again.store.reader.query(
         "SELECT min(from_ms) AS first, state FROM gap WHERE symbol_id ="

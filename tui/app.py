@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from textual.driver import Driver
     from textual.theme import Theme
 
-    from engine.market.symbol import SymbolInfo
     from engine.service.contract import Answer, Frame, Notice, Request, Welcome
     from tui.link import Client
     from tui.model import TerminalOptions
@@ -311,15 +310,15 @@ class KlinetopApp(App[None], inherit_bindings=False):
         """Take `symbol` off the watchlist."""
         self.request(Unwatch(symbol))
 
-    async def search(self, query: str, limit: int = 50) -> tuple[SymbolInfo, ...]:
-        """Return markets whose name holds the letters of `query` in order.
+    async def search(self, query: str, limit: int = 50) -> Found:
+        """Return markets whose name holds the letters of `query` in order, and their prices.
 
         Raises:
             EngineProblem: when the engine refuses or the exchange does not answer.
             EngineGone: when there is no engine to ask.
         """
         answer = await self.link.ask(Search(query, limit), aside=True)
-        return answer.symbols if isinstance(answer, Found) else ()
+        return answer if isinstance(answer, Found) else Found(())
 
     # --- screens
 

@@ -71,10 +71,11 @@ class KlinetopCommands(Provider):
 
     async def _found(self, word: str) -> list[str]:
         try:
-            return [info.name for info in await self.terminal.search(word.upper(), FOUND_MAX)]
+            found = await self.terminal.search(word.upper(), FOUND_MAX)
         except (EngineGone, EngineMismatch, EngineProblem, OSError) as error:
             self.terminal.say(str(error), "warning")
             return []
+        return [info.name for info in found.symbols]
 
     async def _run(self, action: Action) -> None:
         desk = self.terminal.dashboard.desk

@@ -13,7 +13,7 @@ from engine.capture.series import Series
 from engine.market.interval import MINUTE_MS, parse_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from engine.market.candle import Candle
     from engine.market.symbol import SymbolInfo
@@ -83,12 +83,17 @@ class SymbolBoard:
 
 
 class Board:
-    """All symbols and series, and the revision counter."""
+    """All symbols and series, and the revision counter.
+
+    Attributes:
+        minute_listeners: By symbol, who is told of each 1m candle that is pushed.
+    """
 
     def __init__(self) -> None:
         self.revision = 0
         self.symbols: dict[str, SymbolBoard] = {}
         self.series: dict[tuple[str, str], Series] = {}
+        self.minute_listeners: dict[str, Callable[[Candle], None]] = {}
         self.watchlist: list[str] = []
         self.watchlist_revision = 0
 
@@ -142,6 +147,8 @@ class Board:
         series = self.series.get((symbol, interval))
         if series is not None and series.put(candle, self.revision + 1):
             self.revision += 1
+        if interval == "1m" and (listener := self.minute_listeners.get(symbol)) is not None:
+            listener(candle)
 
     def add_trade(self, symbol: str, trade: Trade) -> None:
         """Put a trade on a symbol's tape; its price is the newest last price."""

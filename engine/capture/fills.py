@@ -1,4 +1,4 @@
-"""Ranges of candles to be fetched, and the queue that they wait in."""
+"""What shall be fetched of one series, and the queue in which such work waits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,57 +14,66 @@ if TYPE_CHECKING:
 
     from engine.market.interval import Interval
 
-_NEAR_CANDLES = 1_000
+
+class Priority(IntEnum):
+    """How urgent a fill is; lower is sooner."""
+
+    VIEWER = 0
+    FOCUSED_GAP = 1
+    NEW_GAP = 2
+    HISTORY = 3
+    OLD_GAP = 4
+    HOLE = 5
+    JOB = 6
 
 
 @dataclass(order=True)
 class Fill:
-    """One range of one series to be made complete.
+    """Work on one series: a range to be made complete, or what its ledger says is missing.
 
     Attributes:
         priority: Lower is sooner.
-        order: Tells apart what is equally urgent: first come, first served.
+        rank: Lower is sooner among what is equally urgent.
+        order: First come, first served, among what is equal in that, too.
         start_ms: First open time wanted.
         end_ms: Exclusive; None takes all that is over when the fill runs.
-        is_gap: True when the range was lost from a running stream, so that the gap ledger tells.
-        asked_ms: Exchange time of the request, None unknown: what closed later was not lost.
+        states: The states of the gaps that are asked for; empty for a plain range.
         keeps_trying: Whether it is tried again for ever, or fails for whoever waits.
         fetched: Rows so far; `tries` counts failures.
+        wanted: Rows that it needs in all, once that is known.
+        asked_again: Whether gaps were reported while it ran.
     """
 
     priority: int
+    rank: int
     order: int = field(init=False, default=0)
     symbol: str = field(compare=False)
     interval: Interval = field(compare=False)
-    start_ms: int = field(compare=False)
-    end_ms: int | None = field(compare=False)
-    is_gap: bool = field(compare=False)
-    asked_ms: int | None = field(compare=False)
-    keeps_trying: bool = field(compare=False)
     done: asyncio.Future[int] = field(compare=False)
+    start_ms: int = field(compare=False, default=0)
+    end_ms: int | None = field(compare=False, default=None)
+    states: tuple[str, ...] = field(compare=False, default=())
+    keeps_trying: bool = field(compare=False, default=True)
     progress: Callable[[str], None] | None = field(compare=False, default=None)
     fetched: int = field(compare=False, default=0)
+    wanted: int | None = field(compare=False, default=None)
     tries: int = field(compare=False, default=0)
+    asked_again: bool = field(compare=False, default=False)
 
-    def joins(self, other: Fill) -> bool:
-        """Tell whether `other` is a gap of the same series, near enough to be one piece of work."""
-        if not (self.is_gap and other.is_gap):
-            return False
-        if (self.symbol, self.interval) != (other.symbol, other.interval):
-            return False
-        slack_ms = _NEAR_CANDLES * self.interval.length_ms
-        starts_in_time = self.end_ms is None or other.start_ms <= self.end_ms + slack_ms
-        return starts_in_time and (other.end_ms is None or other.end_ms >= self.start_ms - slack_ms)
+    @property
+    def series(self) -> tuple[str, str]:
+        """Symbol and the interval's name."""
+        return self.symbol, self.interval.name
 
-    def extend(self, other: Fill) -> None:
-        """Cover the range of `other` as well."""
-        self.priority = min(self.priority, other.priority)
-        self.start_ms = min(self.start_ms, other.start_ms)
-        if self.end_ms is None or other.end_ms is None:
-            self.end_ms = None
-        else:
-            self.end_ms = max(self.end_ms, other.end_ms)
-        self.asked_ms = other.asked_ms
+    @property
+    def is_background(self) -> bool:
+        """Whether nobody is waiting for it."""
+        return self.priority > Priority.VIEWER
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it is part of a long job."""
+        return self.priority >= Priority.JOB
 
 
 class FillQueue:
@@ -83,27 +93,28 @@ class FillQueue:
         """Whether a fill waits for its next try."""
         return bool(self._later)
 
-    def add(self, fill: Fill) -> Fill:
-        """Queue a fill, or join it to one that waits near it; returns the one that does it."""
-        later = [waiting for waiting, _ in self._later.values()]
-        for known in [*self._heap, *later]:
-            if known.joins(fill) and not known.done.done():
-                known.extend(fill)
-                if id(known) in self._later:
-                    self._later[id(known)][1].cancel()
-                    self.put_back(known)
-                else:
-                    heapq.heapify(self._heap)
-                return known
+    def add(self, fill: Fill) -> None:
+        """Queue a fill."""
         fill.order = next(self._order)
         self.put_back(fill)
-        return fill
 
     def put_back(self, fill: Fill) -> None:
         """Queue a fill at the place that it had."""
         self._later.pop(id(fill), None)
         heapq.heappush(self._heap, fill)
         self._wake.set()
+
+    def reorder(self) -> None:
+        """Sort anew after the priorities of some fills changed."""
+        heapq.heapify(self._heap)
+        self._wake.set()
+
+    def hasten(self, fill: Fill) -> None:
+        """End the wait of a fill that failed, if it waits."""
+        later = self._later.pop(id(fill), None)
+        if later is not None:
+            later[1].cancel()
+            self.put_back(fill)
 
     def defer(self, fill: Fill, wait_s: float) -> None:
         """Queue a fill again after `wait_s`, behind others that are as urgent."""
@@ -115,12 +126,23 @@ class FillQueue:
         """Tell whether something more urgent than `priority` waits."""
         return bool(self._heap) and self._heap[0].priority < priority
 
-    async def take(self) -> Fill:
-        """Wait for the most urgent fill that somebody still wants, and take it out."""
+    async def take(self, least: int) -> Fill:
+        """Wait for the most urgent fill that somebody still wants, and take it out.
+
+        Args:
+            least: What is less urgent than this priority is left to others.
+        """
         while True:
-            while not self._heap:
+            while not self._heap or self._heap[0].priority > least:
                 self._wake.clear()
                 await self._wake.wait()
             fill = heapq.heappop(self._heap)
             if not fill.done.cancelled():
                 return fill
+
+    def clear(self) -> None:
+        """Forget all fills; their timers end."""
+        for _, handle in self._later.values():
+            handle.cancel()
+        self._later.clear()
+        self._heap.clear()

@@ -12,13 +12,11 @@ from engine.store import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.capture.board import Board
     from engine.store import Store
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-COVERAGE_EVERY = 5
 
 
 @dataclass(frozen=True)
@@ -30,49 +28,54 @@ class StoreFigures:
     database_bytes: int = 0
     gaps: dict[str, int] = field(default_factory=dict)
     quarantined: int = 0
-    coverage: tuple[float | None, ...] = ()
 
 
 class Health:
-    """Keeps `figures` fresh.
+    """Keeps `figures` fresh, and says so when the store can not write and when it can again.
+
+    Args:
+        store: Looked at once a second.
+        on_notice: Told a level (`error` or `info`) and a sentence.
 
     Attributes:
         failures: How often the figures could not be read; `last_error` says why.
     """
 
-    def __init__(self, store: Store, board: Board, exchange_now_ms: Callable[[], int]) -> None:
+    def __init__(self, store: Store, on_notice: Callable[[str, str], None]) -> None:
         self._store = store
-        self._board = board
-        self._now_ms = exchange_now_ms
-        self._looked_ms: int | None = None
+        self._on_notice = on_notice
+        self._was_stalled = False
         self.figures = StoreFigures()
         self.failures = 0
         self.last_error = ""
 
     async def run(self) -> None:
         """Refresh for ever."""
-        coverage: tuple[float | None, ...] = ()
-        turn = 0
         while True:
+            self._tell_stall()
             try:
-                if turn % COVERAGE_EVERY == 0:
-                    coverage = await asyncio.to_thread(self._coverage)
-                self.figures = await asyncio.to_thread(self._read, coverage)
+                self.figures = await asyncio.to_thread(self._read)
             except (StoreError, OSError) as error:
                 self.failures += 1
                 self.last_error = str(error)
                 log.warning("store figures could not be read: %s", error)
-            turn += 1
             await asyncio.sleep(EVERY_S)
 
-    def _coverage(self) -> tuple[float | None, ...]:
-        """Return the coverage up to the last look: what ended since may still be on its way."""
-        now_ms = self._now_ms()
-        until_ms = now_ms if self._looked_ms is None else self._looked_ms
-        self._looked_ms = now_ms
-        return self._store.reader.coverage_by_hour(list(self._board.watchlist), until_ms)
+    def _tell_stall(self) -> None:
+        counters = self._store.writer.counters
+        if counters.is_stalled == self._was_stalled:
+            return
+        self._was_stalled = counters.is_stalled
+        if counters.is_stalled:
+            self._on_notice(
+                "error",
+                f"The store can not write ({counters.last_error}). What comes in waits in memory "
+                f"or is fetched later.",
+            )
+        else:
+            self._on_notice("info", "The store writes again; what waited is committed.")
 
-    def _read(self, coverage: tuple[float | None, ...]) -> StoreFigures:
+    def _read(self) -> StoreFigures:
         reader = self._store.reader
         return StoreFigures(
             candles=reader.candle_count(),
@@ -80,5 +83,4 @@ class Health:
             database_bytes=reader.database_bytes(),
             gaps=reader.gap_counts(),
             quarantined=reader.quarantine_count(),
-            coverage=coverage,
         )

@@ -1,51 +1,67 @@
-"""Fills the store by REST: history at start, holes of a reconnect, what a chart or a job wants."""
+"""Fills the store by REST: history at start, gaps, what a chart or a job wants."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
-from engine.binance.rest import BadAnswer, RateLimited, RestError, UnknownSymbol
-from engine.capture import holes
-from engine.capture.collector import wall_ms
-from engine.capture.fills import Fill, FillQueue
+from engine.binance.rest import (
+    BadAnswer,
+    Blocked,
+    RateLimited,
+    RestError,
+    UnknownSymbol,
+    Unreachable,
+)
+from engine.capture.filler import Filler
+from engine.capture.fills import Fill, FillQueue, Priority
+from engine.capture.progress import Progress
 from engine.capture.series import MAX_CANDLES
 from engine.market.interval import parse_interval
-from engine.store import Source, StoreError, gaps
+from engine.store import StoreError, gaps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import sqlite3
+    from collections.abc import Callable, Collection
 
     from engine.binance.clock import ExchangeClock
     from engine.binance.rest import RestClient
     from engine.capture.board import Board
-    from engine.capture.collector import Collector
+    from engine.capture.filler import CandleSink
     from engine.capture.series import Series
-    from engine.market.interval import Interval
+    from engine.market.capture_figures import BackfillProgress
     from engine.store import Store
-    from engine.store.gaps import Range
 
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 1.0
 RETRY_CAP_S = 30.0
-SWEEP_EVERY_S = 3600.0
 SERIES_IN_MEMORY = 1_500
-BACKGROUND_PRIORITY = 2
+NEW_GAP_MS = 3_600_000
+# Fills under way at once: most of their time they wait for an answer, for weight or for a COMMIT.
+# What is reserved for urgent ones is never taken by gaps, and what is for gaps never by jobs.
+WORKERS = {Priority.VIEWER: 4, Priority.HOLE: 12, Priority.JOB: 8}
+_REFUSED_FOR_GOOD = frozenset({-1100, -1120, -1121})
+_OPEN = ("open",)
+_ASKED_OF_ALL = (Unreachable, Blocked, RateLimited)
 
 
 class HistoryKeeper:
-    """Works off fills one by one, inside the REST client's weight budget.
+    """Works off fills, the most urgent first, inside the REST client's weight budget.
 
     A more urgent fill interrupts a long one between two pages. A fill that failed waits by itself,
-    so that it holds up no other.
+    so that it holds up no other; while the exchange can not be reached at all, everything waits.
 
     Args:
+        sink: Where fetched candles go.
         clock: The exchange's, which says which candles are over; asked for when it is not set.
 
     Attributes:
         current: What runs or is waited for, in words; empty when there is nothing to do.
+        rows_fetched: Candles fetched and stored so far.
+        last_error: What went wrong last, in words; empty while all goes well.
     """
 
     def __init__(
@@ -53,16 +69,21 @@ class HistoryKeeper:
         rest: RestClient,
         store: Store,
         board: Board,
-        collector: Collector,
+        sink: CandleSink,
         clock: ExchangeClock,
     ) -> None:
         self._rest = rest
         self._store = store
         self._board = board
-        self._collector = collector
         self._clock = clock
+        self._filler = Filler(rest, store, sink, clock, self._page_stored)
         self._queue = FillQueue()
-        self._is_running = False
+        self._running: set[int] = set()
+        self._repairs: dict[tuple[str, str, tuple[str, ...]], Fill] = {}
+        self._focused: frozenset[str] = frozenset()
+        self._progress = Progress(rest.budget)
+        self._paused_until_s = 0.0
+        self._pauses = 0
         self.current = ""
         self.rows_fetched = 0
         self.last_error = ""
@@ -70,7 +91,17 @@ class HistoryKeeper:
     @property
     def pending(self) -> int:
         """Fills that wait or run."""
-        return len(self._queue) + self._is_running
+        return len(self._queue) + len(self._running)
+
+    def progress(self) -> BackfillProgress | None:
+        """Return how far the fetching is; None when nothing is to be fetched."""
+        return self._progress.told(self.last_error if self._queue.has_later else "")
+
+    def announce(self, series: int, candles: int) -> None:
+        """Say how much a job will ask for that is not queued yet, for the progress."""
+        self._progress.announce(series, candles)
+
+    # --- what shall be fetched ----------------------------------------------------------------
 
     def request(
         self,
@@ -79,31 +110,67 @@ class HistoryKeeper:
         start_ms: int,
         end_ms: int | None = None,
         *,
-        priority: int = 5,
-        is_gap: bool = False,
+        priority: int = Priority.HISTORY,
         keeps_trying: bool = False,
         progress: Callable[[str], None] | None = None,
     ) -> asyncio.Future[int]:
         """Queue a fill of open times in [start_ms, end_ms); the future tells the rows fetched.
 
         Without `end_ms` it takes all that is over when it runs. It fails with a `RestError` or
-        `StoreError`; with `keeps_trying` only when trying again is of no use. Gaps always keep
-        trying, and those of one series that lie near each other become one fill.
+        `StoreError`; with `keeps_trying` only when trying again is of no use.
         """
         grid = parse_interval(interval)
         fill = Fill(
             priority,
+            0,
             symbol,
             grid,
-            max(grid.floor(start_ms), 0),
-            end_ms,
-            is_gap,
-            self._clock.now_ms() if self._clock.is_set else None,
-            is_gap or keeps_trying,
             asyncio.get_running_loop().create_future(),
-            progress,
+            start_ms=max(grid.floor(start_ms), 0),
+            end_ms=end_ms,
+            keeps_trying=keeps_trying,
+            progress=progress,
         )
-        return self._queue.add(fill).done
+        self._add(fill)
+        return fill.done
+
+    def repair(
+        self,
+        symbol: str,
+        interval: str,
+        newest_ms: int,
+        *,
+        states: tuple[str, ...] = _OPEN,
+        at_once: bool = False,
+    ) -> asyncio.Future[int]:
+        """Queue what the ledger of gaps holds in `states` for a series; once, however often asked.
+
+        Those whose newest gap ends latest (`newest_ms`) come first. With `at_once` a wait after a
+        failure ends now.
+        """
+        key = (symbol, interval, states)
+        fill = self._repairs.get(key)
+        if fill is None:
+            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            fill = Fill(0, -newest_ms, symbol, parse_interval(interval), done, states=states)
+            fill.priority = self._urgency(fill)
+            self._repairs[key] = fill
+            self._add(fill)
+        elif id(fill) in self._running:
+            fill.asked_again = True
+        elif at_once:
+            self._queue.hasten(fill)
+        return fill.done
+
+    def focus(self, symbols: Collection[str]) -> None:
+        """Say which markets somebody looks at: their gaps are filled first."""
+        wanted = frozenset(symbols)
+        if wanted == self._focused:
+            return
+        self._focused = wanted
+        for fill in self._repairs.values():
+            fill.priority = self._urgency(fill)
+        self._queue.reorder()
 
     async def ensure(
         self,
@@ -112,12 +179,12 @@ class HistoryKeeper:
         rows: int,
         progress: Callable[[str], None] | None = None,
         *,
-        priority: int = 1,
+        priority: int = Priority.VIEWER,
         keeps_trying: bool = False,
     ) -> int:
         """Make sure that the newest `rows` closed candles are stored; returns the rows fetched."""
         grid = parse_interval(interval)
-        await self._know_clock(keeps_trying=keeps_trying)
+        await self.know_clock(keeps_trying=keeps_trying)
         start_ms = grid.back(grid.floor(self._clock.now_ms()), rows)
         return await self.request(
             symbol,
@@ -127,6 +194,24 @@ class HistoryKeeper:
             keeps_trying=keeps_trying,
             progress=progress,
         )
+
+    def _urgency(self, fill: Fill) -> int:
+        if fill.states != _OPEN:
+            return Priority.HOLE
+        if fill.symbol in self._focused:
+            return Priority.FOCUSED_GAP
+        is_new = -fill.rank > self._clock.now_ms() - NEW_GAP_MS
+        return Priority.NEW_GAP if is_new else Priority.OLD_GAP
+
+    def _add(self, fill: Fill) -> None:
+        self._progress.began(fill)
+        self._queue.add(fill)
+
+    # --- series in memory -----------------------------------------------------------------------
+
+    def holds(self, symbol: str, interval: str) -> bool:
+        """Tell whether any candle of a series is stored."""
+        return self._store.reader.last_open_time(symbol, interval) is not None
 
     def load(self, symbol: str, interval: str) -> Series:
         """Return a series of the board, with what is stored of its newest candles; it blocks."""
@@ -144,77 +229,24 @@ class HistoryKeeper:
         rows = await asyncio.to_thread(self._store.reader.candles, symbol, interval, limit=limit)
         series.merge(rows, self._board.next_revision())
 
+    # --- work -----------------------------------------------------------------------------------
+
     async def run(self) -> None:
         """Work for ever."""
-        while True:
-            fill = await self._queue.take()
-            self._is_running = True
-            try:
-                await self._work_on(fill)
-            finally:
-                self._is_running = False
-                self.current = self._trouble()
-
-    async def sweep(self) -> None:
-        """Ask again for what the ledger of gaps holds as open, now and every hour; for ever."""
-        while True:
-            try:
-                for gap in await asyncio.to_thread(holes.open_gaps, self._store.reader):
-                    self.request(*gap, priority=4, is_gap=True)
-            except StoreError as error:
-                self.last_error = str(error)
-                log.warning("the open gaps could not be read: %s", error)
-            await asyncio.sleep(SWEEP_EVERY_S)
-
-    async def _work_on(self, fill: Fill) -> None:
         try:
-            is_whole = await self._fill(fill)
-        except UnknownSymbol as error:
-            await self._unfillable(fill, error)
-            self._give_up(fill, error)
-        except (RestError, StoreError) as error:
-            self._failed(fill, error)
-        except Exception as error:
-            # The keeper outlives a fault in one fill.
-            log.exception("%s %s could not be filled", fill.symbol, fill.interval.name)
-            self._give_up(fill, error)
-        else:
-            if not is_whole:
-                self._queue.put_back(fill)
-                return
-            self.last_error = ""
-            if not fill.done.done():
-                fill.done.set_result(fill.fetched)
+            async with asyncio.TaskGroup() as group:
+                for least, count in WORKERS.items():
+                    for _ in range(count):
+                        group.create_task(self._work(least))
+        finally:
+            self._queue.clear()
 
-    def _failed(self, fill: Fill, error: RestError | StoreError) -> None:
-        self.last_error = str(error)
-        is_refusal = isinstance(error, BadAnswer) and error.code != 0
-        if not fill.keeps_trying or is_refusal:
-            self._give_up(fill, error)
-            return
-        wait_s = min(RETRY_FIRST_S * 2.0 ** min(fill.tries, 10), RETRY_CAP_S)
-        if isinstance(error, RateLimited):
-            wait_s = max(wait_s, error.retry_after_s)
-        fill.tries += 1
-        log.warning(
-            "%s %s: %s Trying again in %.0f s.", fill.symbol, fill.interval.name, error, wait_s
-        )
-        if fill.progress is not None:
-            fill.progress(str(error))
-        self._queue.defer(fill, wait_s)
+    async def know_clock(self, *, keeps_trying: bool = False) -> None:
+        """Ask the exchange for its time unless that is known.
 
-    def _give_up(self, fill: Fill, error: Exception) -> None:
-        self.last_error = str(error)
-        if not fill.done.done():
-            fill.done.set_exception(error)
-            fill.done.exception()
-
-    def _trouble(self) -> str:
-        return f"waiting to try again: {self.last_error}" if self._queue.has_later else ""
-
-    # --- one fill ---------------------------------------------------------------------------
-
-    async def _know_clock(self, *, keeps_trying: bool = False) -> None:
+        Raises:
+            RestError: when it can not be asked; not with `keeps_trying`.
+        """
         while not self._clock.is_set:
             try:
                 await self._rest.server_time()
@@ -226,90 +258,113 @@ class HistoryKeeper:
             if self._rest.last_time_answer is not None:
                 self._clock.observe_answer(*self._rest.last_time_answer)
 
-    async def _fill(self, fill: Fill) -> bool:
-        """Fetch what is missing; False when a more urgent fill interrupted it."""
-        await self._know_clock()
-        name = fill.interval.name
-        over_ms = fill.interval.floor(self._clock.now_ms())
-        end_ms = over_ms if fill.end_ms is None else min(fill.end_ms, over_ms)
-        reader = self._store.reader
-        ranges = await asyncio.to_thread(reader.missing, fill.symbol, name, fill.start_ms, end_ms)
-        if fill.is_gap:
-            lost_ms = over_ms if fill.asked_ms is None else fill.interval.floor(fill.asked_ms)
-            await self._note_gaps(fill, [(a, min(b, lost_ms)) for a, b in ranges if a < lost_ms])
-        wanted = fill.fetched + sum(_count(fill.interval, a, b) for a, b in ranges)
-        for a, b in ranges:
-            if not await self._fill_range(fill, a, b, wanted):
-                return False
-        if ranges:
-            await self._note_unanswered(fill, end_ms)
-        await self.reload(fill.symbol, name)
-        return True
+    async def _work(self, least: int) -> None:
+        while True:
+            await asyncio.sleep(max(0.0, self._paused_until_s - time.monotonic()))
+            fill = await self._queue.take(least)
+            self._running.add(id(fill))
+            try:
+                await self._work_on(fill)
+            finally:
+                self._running.discard(id(fill))
+                if not self._running:
+                    self.current = self._trouble()
 
-    async def _fill_range(self, fill: Fill, start_ms: int, end_ms: int, wanted: int) -> bool:
-        name = fill.interval.name
-        self._tell(fill, wanted)
-        background = fill.priority >= BACKGROUND_PRIORITY
-        async for page in self._rest.history(
-            fill.symbol, name, start_ms, end_ms, background=background
-        ):
-            closed = [candle for candle in page if candle.closed]
-            if closed:
-                future = self._collector.store(closed, fill.symbol, name, Source.REST)
-                await asyncio.wrap_future(future)
-                fill.fetched += len(closed)
-                self.rows_fetched += len(closed)
-                self._tell(fill, wanted)
-            if self._queue.has_before(fill.priority):
-                return False
-        return True
-
-    def _tell(self, fill: Fill, wanted: int) -> None:
-        self.current = f"{fill.symbol} {fill.interval.name}: {fill.fetched:,} of {wanted:,} candles"
-        if fill.progress is not None:
-            fill.progress(self.current)
-
-    # --- the ledger of gaps -----------------------------------------------------------------
-
-    async def _note_gaps(self, fill: Fill, ranges: Sequence[Range]) -> None:
-        symbol, name, now_ms = fill.symbol, fill.interval.name, wall_ms()
-        if ranges:
-            await asyncio.wrap_future(
-                self._store.writer.run(
-                    lambda connection: [
-                        gaps.record_missing(connection, symbol, name, a, b, now_ms)
-                        for a, b in ranges
-                    ]
-                )
-            )
-
-    async def _note_unanswered(self, fill: Fill, end_ms: int) -> None:
-        symbol, name, now_ms = fill.symbol, fill.interval.name, wall_ms()
-        left = await asyncio.to_thread(
-            holes.interior_missing, self._store.reader, symbol, name, fill.start_ms, end_ms
-        )
-        if left:
-            await asyncio.wrap_future(
-                self._store.writer.run(
-                    lambda connection: holes.note_unanswered(connection, symbol, name, left, now_ms)
-                )
-            )
-
-    async def _unfillable(self, fill: Fill, error: UnknownSymbol) -> None:
-        if not fill.is_gap:
-            return
-        symbol, name, now_ms, text = fill.symbol, fill.interval.name, wall_ms(), str(error)
-        end_ms = self._clock.now_ms() if fill.end_ms is None else fill.end_ms
-        work = self._store.writer.run(
-            lambda connection: gaps.mark(
-                connection, symbol, name, fill.start_ms, end_ms, "unfillable", now_ms, text
-            )
-        )
+    async def _work_on(self, fill: Fill) -> None:
         try:
-            await asyncio.wrap_future(work)
-        except StoreError as refusal:
-            log.warning("a gap of %s could not be marked: %s", symbol, refusal)
+            await self.know_clock()
+            is_whole = await self._filler.fill(fill, lambda: self._queue.has_before(fill.priority))
+            if is_whole:
+                await self.reload(*fill.series)
+        except (RestError, StoreError) as error:
+            await self._failed(fill, error)
+        except Exception as error:
+            # The keeper outlives a fault in one fill.
+            log.exception("%s %s could not be filled", *fill.series)
+            self._give_up(fill, error)
+        else:
+            self.last_error, self._pauses = "", 0
+            if is_whole and not fill.asked_again:
+                self._end(fill)
+                if not fill.done.done():
+                    fill.done.set_result(fill.fetched)
+                return
+            fill.asked_again = False
+            self._queue.put_back(fill)
 
+    async def _failed(self, fill: Fill, error: RestError | StoreError) -> None:
+        self._note_trouble(fill, str(error))
+        code = error.code if isinstance(error, BadAnswer) else 0
+        is_final = isinstance(error, UnknownSymbol) or code in _REFUSED_FOR_GOOD
+        if fill.states:
+            await self._note_failure(fill, str(error), is_final=is_final)
+        if is_final or not fill.keeps_trying or (code and not fill.states):
+            self._give_up(fill, error)
+            return
+        wait_s = min(RETRY_FIRST_S * 2.0 ** min(fill.tries, 10), RETRY_CAP_S)
+        if isinstance(error, _ASKED_OF_ALL):
+            wait_s = self._pause(error)
+        fill.tries += 1
+        if fill.progress is not None:
+            fill.progress(str(error))
+        self._queue.defer(fill, wait_s)
 
-def _count(interval: Interval, start_ms: int, end_ms: int) -> int:
-    return max(1, (end_ms - start_ms) // interval.length_ms)
+    def _pause(self, error: RestError) -> float:
+        """Let all fills wait, since the exchange answers nobody; returns for how long."""
+        now_s = time.monotonic()
+        if self._paused_until_s <= now_s:
+            wait_s = min(RETRY_FIRST_S * 2.0 ** min(self._pauses, 10), RETRY_CAP_S)
+            if isinstance(error, RateLimited):
+                wait_s = max(wait_s, error.retry_after_s)
+            self._paused_until_s = now_s + wait_s
+            self._pauses += 1
+        return self._paused_until_s - now_s
+
+    def _note_trouble(self, fill: Fill, text: str) -> None:
+        if text != self.last_error:
+            log.warning("%s %s: %s", *fill.series, text)
+        self.last_error = text
+
+    async def _note_failure(self, fill: Fill, text: str, *, is_final: bool) -> None:
+        """Count a try of the gaps, or mark them as lost for good."""
+        symbol, name = fill.series
+        wall_ms = time.time_ns() // 1_000_000
+        end_ms = fill.interval.floor(self._clock.now_ms())
+
+        def note(db: sqlite3.Connection) -> None:
+            if is_final:
+                gaps.mark(db, symbol, name, 0, end_ms, "unfillable", wall_ms, text)
+            else:
+                gaps.count_try(db, symbol, name, 0, end_ms, text, wall_ms)
+
+        try:
+            await asyncio.wrap_future(self._store.writer.run(note))
+        except StoreError as error:
+            log.warning("a try to fill gaps of %s %s could not be noted: %s", symbol, name, error)
+
+    def _give_up(self, fill: Fill, error: Exception) -> None:
+        self.last_error = str(error)
+        self._end(fill)
+        if not fill.done.done():
+            fill.done.set_exception(error)
+            fill.done.exception()
+
+    def _end(self, fill: Fill) -> None:
+        if fill.states:
+            self._repairs.pop((*fill.series, fill.states), None)
+        self._progress.ended(fill)
+
+    def _trouble(self) -> str:
+        return f"waiting to try again: {self.last_error}" if self._queue.has_later else ""
+
+    def _page_stored(self, fill: Fill, rows: int) -> None:
+        self.rows_fetched += rows
+        self._progress.add(rows)
+        wanted = fill.wanted or 0
+        if wanted:
+            self.current = (
+                f"{fill.symbol} {fill.interval.name}: {fill.fetched:,} of {wanted:,} candles"
+            )
+            self._progress.what = f"{fill.symbol} {fill.interval.name}"
+            if fill.progress is not None:
+                fill.progress(self.current)

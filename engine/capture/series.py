@@ -36,6 +36,7 @@ class Series:
         revision: Revision of the last change of any kind.
         is_oldest: Whether the first candle is the oldest that the exchange has.
         note: Why there are fewer candles than wanted, in words.
+        absence: Why there is no candle at all, in words; empty when that is not known.
     """
 
     def __init__(self, symbol: str, interval: Interval) -> None:
@@ -44,17 +45,59 @@ class Series:
         self.candles: list[Candle] = []
         self._times: list[int] = []
         self._revisions: list[int] = []
+        self._made: set[int] = set()
         self.reset_revision = 0
         self.note_revision = 0
         self.revision = 0
         self.is_oldest = False
         self.note = ""
+        self.absence = ""
 
     def put(self, candle: Candle, revision: int) -> bool:
-        """Insert or replace one candle; False when it changes nothing.
+        """Insert or replace one of the exchange's candles; False when it changes nothing.
 
         An open candle never replaces a closed one: late pushes lose against the final values.
         """
+        self._made.discard(candle.open_time_ms)
+        return self._put(candle, revision)
+
+    def put_made(self, candle: Candle, revision: int) -> bool:
+        """Insert or replace a candle made of shorter ones; False when it changes nothing.
+
+        The exchange's own wins by open time, unless it is still open and the made one closed.
+        """
+        if not self._gives_way(candle) or not self._put(candle, revision):
+            return False
+        self._made.add(candle.open_time_ms)
+        return True
+
+    def merge(self, candles: Sequence[Candle], revision: int) -> None:
+        """Join many candles at once (history); what is closed and stored wins over what is open.
+
+        What lies before a long stretch without any candle is forgotten.
+        """
+        self._made.difference_update(candle.open_time_ms for candle in candles)
+        self._merge(candles, revision)
+
+    def merge_made(self, candles: Sequence[Candle], revision: int) -> None:
+        """Join many candles that were made of shorter ones; the exchange's own stay."""
+        welcome = [candle for candle in candles if self._gives_way(candle)]
+        self._merge(welcome, revision)
+        self._made.update(candle.open_time_ms for candle in welcome)
+
+    def is_made(self, open_time_ms: int) -> bool:
+        """Tell whether the candle of this time was made of shorter ones."""
+        return open_time_ms in self._made
+
+    def _gives_way(self, candle: Candle) -> bool:
+        at = bisect_left(self._times, candle.open_time_ms)
+        if at == len(self._times) or self._times[at] != candle.open_time_ms:
+            return True
+        if candle.open_time_ms in self._made:
+            return True
+        return candle.closed and not self.candles[at].closed
+
+    def _put(self, candle: Candle, revision: int) -> bool:
         times = self._times
         if times and times[-1] == candle.open_time_ms:
             return self._replace(len(times) - 1, candle, revision)
@@ -74,11 +117,7 @@ class Series:
         self.revision = revision
         return True
 
-    def merge(self, candles: Sequence[Candle], revision: int) -> None:
-        """Join many candles at once (history); what is closed and stored wins over what is open.
-
-        What lies before a long stretch without any candle is forgotten.
-        """
+    def _merge(self, candles: Sequence[Candle], revision: int) -> None:
         if not candles:
             return
         merged = {candle.open_time_ms: candle for candle in self.candles}
@@ -100,6 +139,12 @@ class Series:
         oldest = self.is_oldest if is_oldest is None else is_oldest
         if (note, oldest) != (self.note, self.is_oldest):
             self.note, self.is_oldest = note, oldest
+            self.note_revision = self.revision = revision
+
+    def set_absence(self, words: str, revision: int) -> None:
+        """Say why there is no candle."""
+        if words != self.absence:
+            self.absence = words
             self.note_revision = self.revision = revision
 
     def changed_since(self, since: int) -> list[Candle]:
@@ -137,4 +182,5 @@ class Series:
         extra = len(self.candles) - MAX_CANDLES
         if extra > MAX_CANDLES // 10:
             del self.candles[:extra], self._times[:extra], self._revisions[:extra]
+            self._made.intersection_update(self._times)
             self.is_oldest = False

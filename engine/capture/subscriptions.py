@@ -1,4 +1,4 @@
-"""Which streams the engine wants: the watchlist's, those its viewers look at, and the models'."""
+"""Which streams the engine wants: the captured series', the watchlist's, viewers' and models'."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.binance import stream_names
 from engine.binance.book_feed import BookFeed
 from engine.binance.rest import RestError
 from engine.capture.series import MAX_CANDLES
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from engine.capture.board import Board
     from engine.capture.collector import Collector
     from engine.capture.history import HistoryKeeper
+    from engine.capture.resampled import Resampler
+    from engine.capture.roster import Roster
 
 log = logging.getLogger(__name__)
 
 LINGER_S = 10.0
 REFRESH_EVERY_S = 2.0
 CHART_ROWS = 1_000
+OWN_TICKERS = 50
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,17 @@ class Lease:
 
 
 class Subscriptions:
-    """Turns watchlist, leases and models into the supervisor's wanted set, and opens books.
+    """Turns roster, leases and models into the supervisor's wanted set, and opens books.
+
+    A series that is captured and that nobody looks at is not in memory. The first markets of the
+    watchlist have a ticker stream each; prices of all others come from the one array stream, which
+    is wanted only where there are others.
 
     Args:
+        roster: Tells which series are captured.
         model_series: Tells the (symbol, interval) pairs whose models score every candle.
         looks_at_all: Whether trades and depth of the whole watchlist are wanted, viewers or not.
+        resampler: Fills charts from stored minutes before the exchange's own candles are there.
     """
 
     def __init__(
@@ -53,20 +63,30 @@ class Subscriptions:
         supervisor: StreamSupervisor,
         rest: RestClient,
         history: HistoryKeeper,
+        roster: Roster,
         model_series: Callable[[], Iterable[tuple[str, str]]],
         *,
         looks_at_all: bool = False,
+        resampler: Resampler | None = None,
     ) -> None:
         self._board = board
         self._collector = collector
         self._supervisor = supervisor
         self._rest = rest
         self._history = history
+        self._roster = roster
         self._model_series = model_series
         self._looks_at_all = looks_at_all
+        self._resampler = resampler
         self._leases: dict[int, Lease] = {}
         self._last_used: dict[str, float] = {}
         self._loading: dict[tuple[str, str, str], asyncio.Task[None]] = {}
+        self._captured: tuple[str, ...] = ()
+        self._captured_revision = -1
+        self._watched: tuple[str, ...] = ()
+        self._watched_key: tuple[int, int] | None = None
+        self._in_use: frozenset[str] = frozenset()
+        self._told: tuple[object, ...] = ()
 
     def lease(self, viewer: int, lease: Lease) -> None:
         """Take what `viewer` looks at now; streams that this needs are opened at once."""
@@ -81,21 +101,30 @@ class Subscriptions:
         """Forget a viewer; its streams are dropped after a while."""
         self._leases.pop(viewer, None)
 
+    @property
+    def looked_at(self) -> frozenset[str]:
+        """The markets that viewers look at now."""
+        return frozenset(lease.symbol for lease in self._leases.values())
+
     def refresh(self) -> None:
-        """Work out the wanted set and tell the supervisor."""
+        """Work out the wanted set and tell the supervisor; cheap when nothing changed."""
         now = time.monotonic()
-        wanted = set(self._watchlist_streams()) | set(self._model_streams())
         leased = set(self._lease_streams())
         for stream in leased:
             self._last_used[stream] = now
         for stream, used in list(self._last_used.items()):
-            if stream in leased or now - used < LINGER_S:
-                wanted.add(stream)
-            else:
+            if stream not in leased and now - used >= LINGER_S:
                 del self._last_used[stream]
-        self._supervisor.want(wanted)
-        self._drop_series(wanted)
-        self._open_books({stream.partition("@")[0] for stream in wanted if "@depth" in stream})
+        looked_at = (*self._last_used, *self._model_streams())
+        watched, captured = self._watchlist_streams(), self._captured_streams()
+        told = (self._captured_revision, self._watched_key, frozenset(looked_at))
+        if told != self._told:
+            self._told = told
+            # What somebody looks at is subscribed to first.
+            self._supervisor.want(dict.fromkeys((*looked_at, *watched, *captured)))
+            self._in_use = frozenset((*looked_at, *watched))
+            self._open_books({name.partition("@")[0] for name in self._in_use if "@depth" in name})
+        self._drop_series()
 
     def open_series(self, symbol: str, interval: str) -> None:
         """Load a series from the store and ask for the history that a chart shows."""
@@ -149,17 +178,29 @@ class Subscriptions:
             self._note(symbol, interval, note)
 
         try:
+            if self._resampler is not None:
+                await self._resampler.open(symbol, interval)
             await self._history.ensure(
                 symbol, interval, CHART_ROWS, tell, priority=0, keeps_trying=True
             )
+            self._note_absence(symbol, interval)
         except (RestError, StoreError) as error:
             tell(str(error))
         else:
             tell("")
 
+    def _note_absence(self, symbol: str, interval: str) -> None:
+        """Tell a series that stays empty because the source has none from one that waits."""
+        series = self._board.series.get((symbol, interval))
+        if series is not None and not series.candles and self._history.holds(symbol, "1m"):
+            words = f"the source has no {interval} candles"
+            series.set_absence(words, self._board.next_revision())
+
     async def _extend(self, symbol: str, interval: str, first_ms: int) -> None:
         start_ms = parse_interval(interval).back(first_ms, CHART_ROWS)
         try:
+            if self._resampler is not None:
+                await self._resampler.older(symbol, interval, first_ms)
             await self._history.request(symbol, interval, start_ms, priority=0)
             await self._history.reload(symbol, interval, more=CHART_ROWS)
         except (RestError, StoreError) as error:
@@ -176,32 +217,51 @@ class Subscriptions:
         if series is not None and series.note != note:
             series.set_note(note, self._board.next_revision())
 
-    def _drop_series(self, wanted: set[str]) -> None:
+    def _drop_series(self) -> None:
         for symbol, interval in list(self._board.series):
-            if f"{symbol.lower()}@kline_{interval}" not in wanted:
+            if stream_names.kline(symbol, interval) not in self._in_use:
                 del self._board.series[symbol, interval]
 
-    def _watchlist_streams(self) -> Iterable[str]:
-        for symbol in self._board.watchlist:
-            name = symbol.lower()
-            yield f"{name}@kline_1m"
-            yield f"{name}@ticker"
+    def _captured_streams(self) -> tuple[str, ...]:
+        if self._captured_revision != self._roster.revision:
+            self._captured_revision = self._roster.revision
+            self._captured = tuple(
+                stream_names.kline(symbol, interval)
+                for symbol, interval in self._roster.ordered_series()
+            )
+        return self._captured
+
+    def _watchlist_streams(self) -> tuple[str, ...]:
+        key = (self._board.watchlist_revision, self._roster.revision)
+        if self._watched_key != key:
+            self._watched_key = key
+            self._watched = tuple(self._streams_of_watchlist())
+        return self._watched
+
+    def _streams_of_watchlist(self) -> Iterable[str]:
+        captured = set(self._roster.symbols)
+        watched = [name for name in self._board.watchlist if name in captured]
+        for at, symbol in enumerate(watched):
+            yield stream_names.kline(symbol, "1m")
+            if at < OWN_TICKERS:
+                yield stream_names.ticker(symbol)
             if self._looks_at_all:
-                yield f"{name}@trade"
-                yield f"{name}@depth@100ms"
+                yield stream_names.trade(symbol)
+                yield stream_names.depth(symbol)
+        if len(self._roster.symbols) > min(len(watched), OWN_TICKERS):
+            yield stream_names.ALL_MINI_TICKERS
 
     def _model_streams(self) -> Iterable[str]:
         for symbol, interval in self._model_series():
-            yield f"{symbol.lower()}@kline_{interval}"
+            yield stream_names.kline(symbol, interval)
 
     def _lease_streams(self) -> Iterable[str]:
         for lease in self._leases.values():
-            name = lease.symbol.lower()
-            yield f"{name}@depth@100ms"
+            yield stream_names.depth(lease.symbol)
             if lease.interval is not None:
-                yield f"{name}@kline_{lease.interval}"
-                yield f"{name}@ticker"
-                yield f"{name}@trade"
+                yield stream_names.kline(lease.symbol, lease.interval)
+                yield stream_names.ticker(lease.symbol)
+                yield stream_names.trade(lease.symbol)
 
     def _open_books(self, names: set[str]) -> None:
         books = self._collector.books

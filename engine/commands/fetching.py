@@ -7,8 +7,6 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from engine.commands.output import say
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -65,21 +63,6 @@ async def book_snapshot(settings: Settings, symbol: str, levels: int) -> dict[st
         "bids": [list(level) for level in depth.bids[:levels]],
         "asks": [list(level) for level in depth.asks[:levels]],
     }
-
-
-async def fetch_into_store(
-    settings: Settings, symbol: str, interval: str, start_ms: int, end_ms: int
-) -> int:
-    """Fetch closed candles of [start_ms, end_ms) that the store lacks; returns how many.
-
-    Raises:
-        RestError: with a sentence for users; what was fetched before stays stored.
-        StoreError: when the store refuses.
-    """
-    async with exchange(settings) as rest:
-        await rest.klines(symbol, interval, limit=1)
-        with own_store(settings) as store:
-            return await fetch_missing(rest, store, symbol, interval, start_ms, end_ms, say)
 
 
 async def fetch_missing(

@@ -7,6 +7,7 @@ from typing import Any
 
 NAME_WIDTH = 20
 LINE_WIDTH = 78
+MOST_WORDS = 60
 _TIMES = ("exchange_time_ms", "since_wall_ms", "created_wall_ms")
 
 
@@ -47,7 +48,9 @@ def _below(value: Any, indent: int) -> list[str]:
                 report_lines(item, indent) if isinstance(item, dict) else _below([item], indent)
             )
         ]
-    words = value if isinstance(value, list | tuple) else [value]
+    words = list(value) if isinstance(value, list | tuple) else [value]
+    if len(words) > MOST_WORDS:
+        words[MOST_WORDS:] = [f"and {len(words) - MOST_WORDS:,} more"]
     lines, line = [], ""
     for word in map(str, words):
         if line and indent + len(line) + len(word) > LINE_WIDTH:

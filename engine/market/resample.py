@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from itertools import groupby
-from typing import TYPE_CHECKING
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any
 
 from engine.market.candle import Candle
 from engine.market.interval import INTERVALS, Interval
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 
 VOLUME_DECIMALS = 8
 MINUTE = INTERVALS["1m"]
+# A large amount with 8 decimals has more digits than a float.
+_AMOUNTS_AGREE = 1e-15
+_COMPARED = (
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "quote_volume",
+    "trades",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+)
 
 
 def resample(
@@ -40,17 +53,37 @@ def resample(
     Raises:
         ValueError: when `interval` is shorter than `source` or no multiple of it.
     """
-    if not can_resample(source, interval):
-        raise ValueError(f"{interval.name} candles can not be made of {source.name} candles.")
-    made = []
-    floor = interval.floor
-    for open_time_ms, parts in groupby(candles, lambda candle: floor(candle.open_time_ms)):
-        bucket = list(parts)
-        span_ms = interval.next(open_time_ms) - open_time_ms
-        is_whole = len(bucket) * source.length_ms == span_ms and bucket[-1].closed
-        if is_whole or not complete_only:
-            made.append(_join(open_time_ms, bucket, closed=is_whole))
-    return made
+    parts = [
+        (
+            part.open_time_ms,
+            part.open,
+            part.high,
+            part.low,
+            part.close,
+            part.volume,
+            part.quote_volume,
+            part.trades,
+            part.taker_buy_volume,
+            part.taker_buy_quote_volume,
+            part.closed,
+        )
+        for part in candles
+    ]
+    return _resampled(parts, interval, source, complete_only=complete_only)
+
+
+def resample_rows(rows: Sequence[tuple[Any, ...]], interval: Interval) -> list[Candle]:
+    """Return the complete candles of `interval` that closed 1m candles make.
+
+    Args:
+        rows: The values of candles in the order of `Candle`'s fields without `closed`, ascending:
+            what a database gives, for which no candle needs to be made first.
+        interval: Any that 1m candles fill.
+
+    Raises:
+        ValueError: when 1m candles do not fill `interval`.
+    """
+    return _resampled(rows, interval, MINUTE, complete_only=True)
 
 
 def can_resample(source: Interval, interval: Interval) -> bool:
@@ -62,18 +95,64 @@ def can_resample(source: Interval, interval: Interval) -> bool:
     return interval.length_ms > source.length_ms and interval.length_ms % source.length_ms == 0
 
 
-def _join(open_time_ms: int, parts: Sequence[Candle], *, closed: bool) -> Candle:
+def differing(own: Candle, made: Candle) -> tuple[str, ...]:
+    """Return the names of the values in which the exchange's candle and a made one differ.
+
+    What one of them does not know is not compared. Amounts are equal when they agree in 15 digits,
+    which is all that a float holds of them.
+    """
+    return tuple(
+        name
+        for name in _COMPARED
+        if not _is_equal(getattr(own, name), getattr(made, name), is_amount="volume" in name)
+    )
+
+
+def _is_equal(own: float | None, made: float | None, *, is_amount: bool) -> bool:
+    if own is None or made is None or own == made:
+        return True
+    return is_amount and math.isclose(own, made, rel_tol=_AMOUNTS_AGREE)
+
+
+def _resampled(
+    rows: Sequence[tuple[Any, ...]], interval: Interval, source: Interval, *, complete_only: bool
+) -> list[Candle]:
+    if not can_resample(source, interval):
+        raise ValueError(f"{interval.name} candles can not be made of {source.name} candles.")
+    if not rows:
+        return []
+    columns = list(zip(*rows, strict=True))
+    times: tuple[int, ...] = columns[0]
+    closed = columns[10] if len(columns) > 10 else None
+    made = []
+    start, count = 0, len(times)
+    while start < count:
+        open_time_ms = interval.floor(times[start])
+        next_ms = interval.next(open_time_ms)
+        end = bisect_left(times, next_ms, start, count)
+        is_whole = (end - start) * source.length_ms == next_ms - open_time_ms
+        if closed is not None:
+            is_whole = is_whole and closed[end - 1]
+        if is_whole or not complete_only:
+            made.append(_join(open_time_ms, columns, start, end, closed=is_whole))
+        start = end
+    return made
+
+
+def _join(
+    open_time_ms: int, columns: Sequence[Sequence[Any]], start: int, end: int, *, closed: bool
+) -> Candle:
     return Candle(
         open_time_ms,
-        parts[0].open,
-        max([part.high for part in parts]),
-        min([part.low for part in parts]),
-        parts[-1].close,
-        _sum([part.volume for part in parts]),
-        _sum([part.quote_volume for part in parts]),
-        _count([part.trades for part in parts]),
-        _sum_known([part.taker_buy_volume for part in parts]),
-        _sum_known([part.taker_buy_quote_volume for part in parts]),
+        columns[1][start],
+        max(columns[2][start:end]),
+        min(columns[3][start:end]),
+        columns[4][end - 1],
+        _sum(columns[5][start:end]),
+        _sum(columns[6][start:end]),
+        _count(columns[7][start:end]),
+        _sum_known(columns[8][start:end]),
+        _sum_known(columns[9][start:end]),
         closed,
     )
 

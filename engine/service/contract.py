@@ -8,7 +8,7 @@ is `Hello`. All times are exchange time in epoch milliseconds unless a name ends
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -202,6 +202,18 @@ class Import(msgspec.Struct, frozen=True, tag=True):
     interval: str
 
 
+class KeepHouse(msgspec.Struct, frozen=True, tag=True):
+    """Prune old candles, or give free pages back to the disk.
+
+    Attributes:
+        what: `prune` or `vacuum`.
+        days: Days of candles that a pruning keeps; None takes the settings' limits.
+    """
+
+    what: Literal["prune", "vacuum"]
+    days: float | None = None
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """Stop the engine in order."""
 
@@ -230,6 +242,7 @@ Request = (
     | Retrain
     | Cancel
     | Import
+    | KeepHouse
     | Stop
     | Goodbye
 )
@@ -473,9 +486,10 @@ class Frame(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class Found(msgspec.Struct, frozen=True, tag=True):
-    """Answer to `Search`."""
+    """Answer to `Search`; `tickers` holds those of the symbols whose prices are known."""
 
     symbols: tuple[SymbolInfo, ...]
+    tickers: tuple[TickerRow, ...] = ()
 
 
 class Coverage(msgspec.Struct, frozen=True, tag=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,11 +13,15 @@ import msgspec
 from engine import __version__
 from engine.binance.rest import RestError
 from engine.capture.collector import wall_ms
+from engine.capture.fills import Priority
 from engine.capture.subscriptions import Lease
 from engine.forecast.values import ForecastError
 from engine.market.interval import INTERVALS, UnknownInterval, parse_interval
 from engine.service import contract, sections
+from engine.service.coverage_answers import CoverageAnswers
 from engine.service.figures import status_section, storage_section
+from engine.service.gap_answers import GapAnswers
+from engine.service.house_answers import keep_house
 from engine.service.reports import book_report, forecast_section, job_report, status_report
 from engine.store import StoreError
 
@@ -90,7 +95,12 @@ class Desk:
             contract.Retrain: self._retrain,
             contract.Cancel: self._cancel,
             contract.Import: self._import,
+            contract.KeepHouse: partial(keep_house, engine),
             contract.Stop: self._stop,
+            contract.CoverageRequest: CoverageAnswers(engine.quality).coverage,
+            **GapAnswers(
+                engine.store.reader, engine.ledger, engine.history, engine.jobs
+            ).commands(),
         }
 
     # --- viewers ---------------------------------------------------------------------------
@@ -139,6 +149,7 @@ class Desk:
         if changed_view:
             if view.focused:
                 self._engine.subscriptions.lease(viewer.id, Lease(view.focused, view.interval))
+                self._engine.markets.tell_board(view.focused)
             memory["view"] = view
             for key in ("book", "forecast", "book_at"):
                 memory.pop(key, None)
@@ -281,7 +292,12 @@ class Desk:
 
     async def _search(self, request: contract.Search) -> Answer:
         await self._engine.markets.load_all()
-        return contract.Found(tuple(self._engine.markets.search(request.query, request.limit)))
+        found = self._engine.markets.search(request.query, request.limit)
+        board = self._engine.board
+        # Prices of other markets stopped with the last look at them.
+        live = board.symbols if self._engine.roster.is_whole else board.watchlist
+        rows = [sections.ticker_row(board, info.name) for info in found if info.name in live]
+        return contract.Found(tuple(found), tuple(row for row in rows if row.last is not None))
 
     async def _backfill(self, request: contract.Backfill) -> Answer:
         info = await self._known(request.symbol)
@@ -289,7 +305,7 @@ class Desk:
         if request.end_ms <= request.start_ms:
             raise Refused("The end of a backfill must lie after its start.")
         rows = await self._engine.history.request(
-            info.name, request.interval, request.start_ms, request.end_ms, priority=2
+            info.name, request.interval, request.start_ms, request.end_ms, priority=Priority.JOB
         )
         return contract.Done(
             f"{info.name} {request.interval}: {rows:,} candles fetched.", {"rows": rows}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 240.0  # a recording of a day is read before it is played
 STOP_TIMEOUT_S = 3.0
 
 
@@ -59,10 +59,16 @@ def exchange_arguments(settings: Settings, start_ms: int | None) -> list[str]:
 
 
 class ExchangeProcess:
-    """Runs `python -m engine.simulator`; it ends by itself when this process does."""
+    """Runs `python -m engine.simulator`; it ends by itself when this process does.
 
-    def __init__(self, on_ended: Callable[[str], None]) -> None:
+    Args:
+        on_ended: Told why nothing more comes.
+        on_note: Told sentences about what is played, such as that a file is cut off.
+    """
+
+    def __init__(self, on_ended: Callable[[str], None], on_note: Callable[[str], None]) -> None:
         self._on_ended = on_ended
+        self._on_note = on_note
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 
@@ -136,4 +142,6 @@ class ExchangeProcess:
                 continue
             if event.get("event") == "ended":
                 self._on_ended("the replay is over")
+            elif event.get("event") == "note":
+                self._on_note(event["text"])
         self._on_ended("the simulated exchange has ended")

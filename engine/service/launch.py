@@ -47,7 +47,7 @@ __all__ = [
     "start_engine",
 ]
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 300.0
 POLL_S = 0.02
 _TAIL_BYTES = 8192
 _USAGE_STATUS = 2

@@ -166,7 +166,7 @@ def chart_section(board: Board, view: View, since: int, *, whole: bool) -> Chart
         price_decimals=price_decimals(facts),
         reset=reset,
         candles=tuple(candles),
-        note=series.note or ("" if series.candles else NO_CANDLE),
+        note=series.note or ("" if series.candles else series.absence or NO_CANDLE),
         is_oldest=series.is_oldest and bool(window) and window[0] is series.candles[0],
     )
 

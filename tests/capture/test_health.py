@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 
 from engine.capture import health
-from engine.capture.board import Board
+from engine.store import StoreError
 
 
-async def test_coverage_waits_a_turn_for_candles_that_are_still_on_their_way(monkeypatch) -> None:
-    monkeypatch.setattr(health, "EVERY_S", 0.0)
-    monkeypatch.setattr(health, "COVERAGE_EVERY", 1)
-    asked: list[int] = []
-    enough = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def coverage(symbols: list[str], until_ms: int) -> tuple[float | None, ...]:
-        asked.append(until_ms)
-        if len(asked) == 4:
-            loop.call_soon_threadsafe(enough.set)
-        return (1.0,)
-
-    reader = SimpleNamespace(
-        coverage_by_hour=coverage,
-        candle_count=lambda: 0,
-        count_by_source=dict,
-        database_bytes=lambda: 0,
-        gap_counts=dict,
-        quarantine_count=lambda: 0,
-    )
-    times = iter(range(1000, 1_000_000, 1000))
-    figures = health.Health(SimpleNamespace(reader=reader), Board(), lambda: next(times))
+async def test_figures_follow_the_store_and_survive_a_database_that_can_not_be_read(
+    captured_day, monkeypatch, eventually
+) -> None:
+    monkeypatch.setattr(health, "EVERY_S", 0.01)
+    figures = health.Health(captured_day.store, lambda level, text: None)
     task = asyncio.create_task(figures.run())
-    async with asyncio.timeout(5):
-        await enough.wait()
+    captured_day.put("BTCUSDT", captured_day.minutes(0, 7))
+    await eventually(lambda: figures.figures.candles == 7)
+    assert figures.figures.by_source["stream"] == 7
+
+    def broken() -> int:
+        raise StoreError("The database can not be read.")
+
+    with monkeypatch.context() as context:
+        context.setattr(captured_day.store.reader, "candle_count", broken)
+        await eventually(lambda: figures.failures)
+    assert figures.last_error == "The database can not be read."
+    captured_day.put("BTCUSDT", captured_day.minutes(7, 9))
+    await eventually(lambda: figures.figures.candles == 9)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert asked[:4] == [1000, 1000, 2000, 3000]

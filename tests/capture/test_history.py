@@ -6,20 +6,22 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.binance.clock import ExchangeClock
 from engine.binance.rest import BadAnswer, RestClient, UnknownSymbol
-from engine.capture import history, holes
+from engine.capture import history
 from engine.capture.board import Board
 from engine.capture.collector import Collector
+from engine.capture.fills import Priority
 from engine.capture.history import HistoryKeeper
 from engine.market.candle import Candle
 from engine.market.interval import DAY_MS, INTERVALS, MINUTE_MS
 from engine.simulator.generated import GeneratedMarket
 from engine.simulator.server import Running
-from engine.store import Source, Store
+from engine.store import Source, Store, gaps
 
 SPEED = 20.0
 SYMBOL = "BTCUSDT"
@@ -36,7 +38,7 @@ class Parts:
         self.board = Board()
         self.rest = RestClient(running.rest_url)
         self.clock = ExchangeClock(SPEED)
-        collector = Collector(
+        self.sink = Collector(
             self.board,
             store.writer,
             self.clock,
@@ -44,7 +46,7 @@ class Parts:
             on_stored=lambda *_: None,
             on_hole=lambda *_: None,
         )
-        self.keeper = HistoryKeeper(self.rest, store, self.board, collector, self.clock)
+        self.keeper = HistoryKeeper(self.rest, store, self.board, self.sink, self.clock)
         self.start_ms = market.start_ms // MINUTE_MS * MINUTE_MS - DAY_MS
 
     def at(self, minute: int) -> int:
@@ -66,8 +68,18 @@ class Parts:
         end_ms = None if last is None else self.at(last)
         return self.keeper.request(SYMBOL, "1m", self.at(first), end_ms, **options)
 
+    def note(self, first: int, last: int, symbol: str = SYMBOL, interval: str = "1m") -> None:
+        self.store.writer.run(
+            lambda db: gaps.note_missing(
+                db, symbol, interval, [(self.at(first), self.at(last))], 1,
+                reason="no connection", now_ms=self.clock.now_ms(),
+            )
+        ).result(10)  # fmt: skip
+
     def gaps(self) -> list[dict[str, object]]:
-        return self.store.reader.query("SELECT from_ms, to_ms, state, tries FROM gap ORDER BY 1")
+        return self.store.reader.query(
+            "SELECT from_ms, to_ms, state, tries, last_error FROM gap ORDER BY 1"
+        )
 
 
 @pytest.fixture
@@ -196,58 +208,125 @@ async def test_a_gap_is_open_until_it_is_filled(
     monkeypatch.setattr(history, "RETRY_FIRST_S", 0.02)
     parts.put(parts.truth(0, 10) + parts.truth(20, 30))
     await parts.fill(0, 5)  # sets the clock
+    parts.note(10, 20)
     parts.faults.rest_status = HTML_REFUSAL
-    done = parts.fill(8, 20, is_gap=True)
-    await eventually(parts.gaps)
-    assert [(gap["from_ms"], gap["to_ms"], gap["state"]) for gap in parts.gaps()] == [
-        (parts.at(10), parts.at(20), "open")
-    ]
+    done = parts.keeper.repair(SYMBOL, "1m", parts.at(20))
+    await eventually(lambda: [gap["tries"] for gap in parts.gaps()] > [1])
+    (gap,) = parts.gaps()
+    assert (gap["from_ms"], gap["to_ms"], gap["state"]) == (parts.at(10), parts.at(20), "open")
+    assert "400" in str(gap["last_error"])
     parts.faults.rest_status = None
     assert await done == 10
-    assert parts.store.reader.gap_counts() == {
-        "open": 0, "filled": 1, "exchange_hole": 0, "unfillable": 0
-    }  # fmt: skip
+    assert [gap["state"] for gap in parts.gaps()] == ["filled"]
+    assert parts.stored(0, 30) == parts.truth(0, 30)
 
 
-async def test_gaps_near_each_other_are_one_fill(parts: Parts) -> None:
-    first = parts.fill(0, 10, is_gap=True)
-    assert parts.fill(20, 30, is_gap=True) is first
-    assert parts.fill(-5_000, -4_990, is_gap=True) is not first
-    assert await first == 30
+async def test_gaps_near_each_other_are_one_request(parts: Parts) -> None:
+    await parts.fill(0, 1)  # sets the clock
+    parts.note(10, 12)
+    parts.note(900, 901)
+    parts.note(-5_000, -4_990)
+    asked: list[int] = []
+    klines = parts.rest.klines
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        asked.append(options["start_ms"])
+        return await klines(*args, **options)
+
+    parts.rest.klines = counted  # type: ignore[method-assign]
+    assert await parts.keeper.repair(SYMBOL, "1m", parts.at(901)) == 13
+    assert asked == [parts.at(10), parts.at(-5_000)], "the newest first"
+    assert {gap["state"] for gap in parts.gaps()} == {"filled"}
+    assert parts.stored(1, 900) == parts.truth(10, 12), "what lies between is left alone"
 
 
-async def test_what_the_exchange_lacks_is_a_hole_only_at_the_second_answer(parts: Parts) -> None:
-    before_listing = -30 * 1_440
-    parts.put([parts.truth(0, 1)[0], _moved(parts.truth(0, 1)[0], parts.at(before_listing))])
-    await parts.fill(before_listing, before_listing + 5, is_gap=True)
+async def test_a_market_that_is_gone_makes_its_gaps_unfillable(parts: Parts) -> None:
+    await parts.fill(0, 1)  # sets the clock
+    parts.note(0, 5, "NOSUCHUSDT")
+    with pytest.raises(UnknownSymbol):
+        await parts.keeper.repair("NOSUCHUSDT", "1m", parts.at(5))
     (gap,) = parts.gaps()
-    assert (gap["from_ms"], gap["to_ms"]) == (parts.at(before_listing + 1),
-                                              parts.at(before_listing + 5))  # fmt: skip
-    assert (gap["state"], gap["tries"]) == ("open", 1)
-    missing = [(gap["from_ms"], gap["to_ms"])]
-    later_ms = history.wall_ms() + 2 * holes.HOLE_AFTER_MS
-    parts.store.writer.run(
-        lambda connection: holes.note_unanswered(connection, SYMBOL, "1m", missing, later_ms)
-    ).result(10)
-    assert parts.gaps()[0]["state"] == "exchange_hole"
+    assert gap["state"] == "unfillable"
+    assert "NOSUCHUSDT" in str(gap["last_error"])
 
 
-async def test_open_gaps_of_an_earlier_run_are_asked_for_again(parts: Parts, eventually) -> None:
-    await parts.fill(100, 101)  # sets the clock
-    parts.faults.rest_status = HTML_REFUSAL
-    parts.fill(0, 10, is_gap=True)
-    await eventually(parts.gaps)
-    assert holes.open_gaps(parts.store.reader) == [(SYMBOL, "1m", parts.at(0), parts.at(10))]
-    fresh = HistoryKeeper(
-        parts.rest, parts.store, parts.board, parts.keeper._collector, parts.clock
-    )
-    parts.faults.rest_status = None
-    tasks = [asyncio.create_task(work) for work in (fresh.run(), fresh.sweep())]
-    await eventually(lambda: parts.store.reader.gap_counts()["filled"] == 1)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert parts.stored(0, 10) == parts.truth(0, 10)
+async def test_what_lies_before_the_first_candle_ever_is_no_gap_and_learnt_once(
+    parts: Parts,
+) -> None:
+    first_ms = parts.market.history(SYMBOL, INTERVALS["1m"], 0, parts.at(0), 1)[0].open_time_ms
+    before = -30 * 1_440
+    listed = (parts.at(0) - first_ms) // MINUTE_MS
+    assert await parts.fill(before, -listed + 5) == 5
+    assert parts.gaps() == []
+    starts = parts.store.reader.query("SELECT first_ms FROM series_start")
+    assert starts == [{"first_ms": first_ms}]
+    used = parts.rest.budget.used
+    assert await parts.fill(before, -listed + 5) == 0
+    assert parts.rest.budget.used == used, "nothing is asked twice"
+
+
+async def test_a_gap_before_the_first_candle_ever_is_forgotten(parts: Parts) -> None:
+    await parts.fill(0, 1)  # sets the clock
+    parts.note(-30 * 1_440, -30 * 1_440 + 5)
+    await parts.keeper.repair(SYMBOL, "1m", parts.at(1))
+    assert parts.gaps() == []
+
+
+async def test_focused_gaps_come_first_and_old_ones_last(parts: Parts, eventually) -> None:
+    await parts.fill(0, 1)  # sets the clock
+    now = (parts.clock.now_ms() - parts.at(0)) // MINUTE_MS
+    order: list[str] = []
+    keeper = HistoryKeeper(parts.rest, parts.store, parts.board, parts.sink, parts.clock)
+    for name, interval, at in (("old", "1h", -600), ("new", "5m", now - 10), ("mine", "15m", -900)):
+        parts.note(at // 60 * 60, at // 60 * 60 + 60, "LTCUSDT" if name == "mine" else SYMBOL,
+                   interval)  # fmt: skip
+    for symbol, interval, at in ((SYMBOL, "1h", -600), (SYMBOL, "5m", now - 10),
+                                 ("LTCUSDT", "15m", -900)):  # fmt: skip
+        done = keeper.repair(symbol, interval, parts.at(at))
+        done.add_done_callback(lambda _, name=interval: order.append(name))
+    keeper.focus({"LTCUSDT"})
+    urgency = [(await keeper._queue.take(9)).interval.name for _ in range(3)]
+    assert urgency == ["15m", "5m", "1h"]
+
+
+async def test_a_page_that_is_out_of_order_proves_nothing(parts: Parts, monkeypatch) -> None:
+    await parts.fill(0, 1)  # sets the clock
+    klines = parts.rest.klines
+
+    async def turned(*args: Any, **options: Any) -> Any:
+        return list(reversed(await klines(*args, **options)))
+
+    monkeypatch.setattr(parts.rest, "klines", turned)
+    with pytest.raises(BadAnswer, match="out of order"):
+        await parts.fill(5, 10)
+    assert parts.gaps() == []
+
+
+async def test_progress_tells_rows_and_what_is_left(parts: Parts, eventually) -> None:
+    assert parts.keeper.progress() is None
+    told: list[Any] = []
+    done = parts.fill(-4_000, 0, progress=lambda _: told.append(parts.keeper.progress()))
+    assert await done == 4_000
+    assert [progress.wanted for progress in told] == [4_000] * len(told)
+    rows = [progress.rows for progress in told]
+    assert rows == sorted(rows)
+    assert 0 < rows[-1] <= 4_000
+    assert told[-1].what == "BTCUSDT 1m"
+    await eventually(lambda: parts.keeper.progress() is None)
+
+
+async def test_a_job_never_delays_the_repair_of_a_minute(parts: Parts, eventually) -> None:
+    await parts.fill(0, 1)  # sets the clock
+    jobs = [
+        parts.fill(-10_000 + 100 * at, -9_000 + 100 * at, priority=Priority.JOB) for at in range(40)
+    ]
+    parts.rest.budget.limit = 40  # the jobs' share of it is used up at once
+    await eventually(lambda: parts.rest.budget.note)
+    parts.note(20, 22)
+    assert await asyncio.wait_for(parts.keeper.repair(SYMBOL, "1m", parts.at(22)), 10) == 2
+    assert not all(job.done() for job in jobs)
+    for job in jobs:
+        job.cancel()
 
 
 async def test_a_series_in_memory_ends_where_a_long_stretch_is_missing(parts: Parts) -> None:
@@ -257,8 +336,3 @@ async def test_a_series_in_memory_ends_where_a_long_stretch_is_missing(parts: Pa
     assert times == [parts.at(minute) for minute in range(1_000, 1_200)]
     await parts.fill(-3_000, -2_990)
     assert [candle.open_time_ms for candle in series.candles] == times
-
-
-def _moved(candle: Candle, open_time_ms: int) -> Candle:
-    return Candle(open_time_ms, candle.open, candle.high, candle.low, candle.close,
-                  candle.volume, candle.quote_volume, candle.trades)  # fmt: skip

@@ -167,5 +167,43 @@ async def test_an_unknown_market_is_told_in_its_chart(started: Any, eventually) 
     await eventually(lambda: "NOSUCHUSDT" in series.note)
 
 
+async def test_captured_markets_stream_without_a_series_in_memory(
+    quick, exchange_at, engine_on, eventually
+) -> None:
+    running = await exchange_at(SPEED)
+    engine = await engine_on(running, SPEED, symbols=("BTCUSDT",), markets=("all",))
+    captured = WATCHED | {"ltcusdt@kline_1m", "!miniTicker@arr"}
+    await eventually(lambda: streams(running) == captured)
+    await eventually(lambda: engine.board.symbols.get("LTCUSDT") is not None)
+    await eventually(lambda: engine.store.reader.last_open_time("LTCUSDT", "1m"))
+    assert list(engine.board.series) == [("BTCUSDT", "1m")]
+    assert engine.board.symbol("LTCUSDT").last is not None
+    engine.subscriptions.lease(1, Lease("LTCUSDT", "1m"))
+    assert engine.board.series["LTCUSDT", "1m"].candles
+    await eventually(lambda: streams(running) == captured | {
+        "ltcusdt@ticker", "ltcusdt@trade", "ltcusdt@depth@100ms"
+    })  # fmt: skip
+    engine.subscriptions.release(1)
+    await eventually(lambda: streams(running) == captured)
+    assert list(engine.board.series) == [("BTCUSDT", "1m")]
+
+
+async def test_the_supervisor_is_told_only_what_changed(
+    started: Any, eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, engine = started
+    await eventually(lambda: engine.state == "running" and streams(running) == WATCHED)
+    told: list[set[str]] = []
+    want = engine.supervisor.want
+    monkeypatch.setattr(
+        engine.supervisor, "want", lambda names: told.append(set(names)) or want(names)
+    )
+    for _ in range(5):
+        engine.subscriptions.refresh()
+    assert told == []
+    engine.subscriptions.lease(1, Lease("LTCUSDT", None))
+    assert told == [WATCHED | {"ltcusdt@depth@100ms"}]
+
+
 def _args(key: tuple[str, str]) -> tuple[str, Any]:
     return key[0], INTERVALS[key[1]]

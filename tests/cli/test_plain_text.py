@@ -31,6 +31,12 @@ def test_long_lists_are_wrapped() -> None:
     assert " ".join(lines).count("USDT") == 40
 
 
+def test_very_long_lists_are_cut() -> None:
+    lines = report_lines({"store": {"symbols": [f"SYM{number}USDT" for number in range(1400)]}})
+    assert len(lines) < 14
+    assert lines[-1].endswith("and 1,340 more")
+
+
 def test_lists_of_objects_stand_below_each_other() -> None:
     models = [{"symbol": "BTCUSDT", "model": {"version": "v1", "baselines": {"reversal": 0.51}}}]
     assert report_lines({"forecast": {"models": models}}) == [

@@ -35,7 +35,8 @@ print("engine of", settings.source, flush=True)
 class Desk:
     def welcome(self, hello):
         self.owner = hello.owner
-        return contract.Welcome(hello.version, hello.protocol, os.getpid(), settings.source, "", "1m")
+        pid, source = os.getpid(), settings.source
+        return contract.Welcome(hello.version, hello.protocol, pid, source, "", "1m")
     def joined(self, viewer): pass
     def left(self, viewer, goodbye): pass
     def frame(self, viewer, pull): return contract.Frame(1)

@@ -338,6 +338,7 @@ class FakeEngine:
         self.asked: list[contract.Request] = []
         self.answers: dict[type, contract.Answer | Exception] = {}
         self.found: tuple[SymbolInfo, ...] = ()
+        self.found_tickers: tuple[contract.TickerRow, ...] = ()
         self.gone: Exception | None = None
         self.refusals = 0
         self.clients: list[FakeClient] = []
@@ -379,7 +380,7 @@ class FakeClient:
         if isinstance(request, contract.Search):
             letters = request.query
             found = tuple(info for info in self.engine.found if letters in info.name)
-            return contract.Found(found)
+            return contract.Found(found, self.engine.found_tickers)
         answer = self.engine.answers.get(type(request), contract.Done())
         if isinstance(answer, Exception):
             raise answer

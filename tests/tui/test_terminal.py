@@ -211,13 +211,16 @@ async def test_delete_takes_a_symbol_off_the_watchlist(desk, app, engine):
 
 async def test_slash_finds_a_market_and_watches_or_focuses_it(desk, app, engine):
     engine.found = (
-        SymbolInfo("PEPEUSDT", "PEPE", "USDT", "TRADING"),
+        SymbolInfo("PEPEUSDT", "PEPE", "USDT", "TRADING", "0.0001"),
         SymbolInfo("PEOPLEUSDT", "PEOPLE", "USDT", "BREAK"),
     )
+    engine.found_tickers = (contract.TickerRow("PEPEUSDT", last=0.0123, change_percent=4.5),)
     async with app.run_test(size=(100, 30)) as pilot:
         await live(desk, app, pilot)
         await pilot.press("slash")
         await desk.until(pilot, lambda: "PEOPLEUSDT" in desk.screen_text(app))
+        assert "0.0123" in desk.screen_text(app)
+        assert "4.50 %" in desk.screen_text(app)
         await pilot.press("q", "backspace", "p", "e", "p", "e")
         await desk.until(pilot, lambda: "PEOPLEUSDT" not in desk.screen_text(app))
         await pilot.press("ctrl+a")

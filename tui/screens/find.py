@@ -9,6 +9,8 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from engine.service.client import EngineGone, EngineMismatch, EngineProblem
+from engine.service.contract import Found
+from tui.widgets import formats
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.text_lines import TextLines
 
@@ -16,13 +18,16 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from engine.market.symbol import SymbolInfo
+    from engine.service.contract import TickerRow
     from tui.model import DeskModel
 
 COLUMNS = (
     Column("mark", "", 1),
     Column("symbol", "market", 18),
-    Column("base", "base", 10),
-    Column("quote", "quote", 10),
+    Column("base", "base", 10, priority=2),
+    Column("quote", "quote", 10, priority=2),
+    Column("last", "last", 14, "right"),
+    Column("change", "24 h", 9, "right", priority=1),
     Column("status", "status", None),
 )
 PAUSE_S = 0.12
@@ -31,7 +36,7 @@ PAUSE_S = 0.12
 class Finder(Protocol):
     """What the screen needs of the app."""
 
-    async def search(self, query: str, limit: int = 50) -> tuple[SymbolInfo, ...]:
+    async def search(self, query: str, limit: int = 50) -> Found:
         """Return matching markets."""
         ...
 
@@ -62,7 +67,7 @@ class FindScreen(Screen[None], inherit_bindings=False):
         super().__init__()
         self.model = model
         self.finder = finder
-        self.found: tuple[SymbolInfo, ...] = ()
+        self.found = Found(())
         self.input = Input(placeholder="letters of a market's name, such as eth usdt", compact=True)
         self.input.cursor_blink = False
         self.table = LiveTable(COLUMNS, model.palette, model.glyphs)
@@ -128,14 +133,22 @@ class FindScreen(Screen[None], inherit_bindings=False):
             self.table.set_rows((), note=str(error))
             return
         note = f"The exchange has no market with the letters {query}." if query else ""
-        self.table.set_rows([self._row(info) for info in self.found], note=note)
-        if self.found:
-            self.table.cursor_key = self.found[0].name
+        tickers = {row.symbol: row for row in self.found.tickers}
+        rows = [self._row(info, tickers.get(info.name)) for info in self.found.symbols]
+        self.table.set_rows(rows, note=note)
+        if rows:
+            self.table.cursor_key = rows[0].key
 
-    def _row(self, info: SymbolInfo) -> TableRow:
+    def _row(self, info: SymbolInfo, ticker: TickerRow | None) -> TableRow:
         palette, glyphs = self.model.palette, self.model.glyphs
         is_watched = info.name in self.model.state.order
         status = "" if info.is_trading else info.status.lower()
+        last = change = formats.UNKNOWN
+        direction = palette.dim
+        if ticker is not None:
+            last = formats.price(ticker.last, info.price_decimals)
+            change = formats.percent(ticker.change_percent)
+            direction = palette.direction(ticker.change_percent)
         return TableRow(
             info.name,
             (
@@ -143,6 +156,8 @@ class FindScreen(Screen[None], inherit_bindings=False):
                 (info.name, palette.bright),
                 (info.base, palette.text),
                 (info.quote, palette.text),
+                (last, palette.text if ticker is not None else palette.dim),
+                (change, direction),
                 (status, palette.warn),
             ),
         )

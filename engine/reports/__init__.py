@@ -1,0 +1,1 @@
+"""Quality reports: their values, and how they read as text, CSV, JSON and HTML."""
