@@ -19,6 +19,7 @@ from engine.capture.day_coverage import DayCoverage, write_coverage
 from engine.capture.exchange_time import ExchangeTime, put_exchange_time
 from engine.capture.hour_counts import HourCounts
 from engine.capture.hour_figures import HourFigures, Tally, stream_figures
+from engine.capture.market_coverage import badness, market_rows
 from engine.market.capture_figures import DayQuality
 from engine.store import StoreError, open_reader
 from engine.store.promises import captured_series
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from engine.binance.clock import ExchangeClock
     from engine.binance.supervisor import StreamSupervisor
     from engine.capture.collector import Collector
+    from engine.market.capture_figures import MarketCoverage
     from engine.store import Reader, Store
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ REFRESH_SHARE = 150.0
 CLOCK_WAIT_S = 60.0
 ALARM_MS, CALM_MS = 1_000.0, 500.0
 _ALARM_SAMPLES = 60
+WORST = 40
 
 
 class QualityKeeper:
@@ -61,6 +64,7 @@ class QualityKeeper:
     Attributes:
         day: The last 24 hours of exchange time; None until it is worked out.
         hourly: Stored share of those hours over all series, oldest first.
+        worst: Coverage of the minute series that lack most in those hours, worst first.
         failures: How often figures could not be read or written; `last_error` says why.
     """
 
@@ -92,6 +96,7 @@ class QualityKeeper:
         self._days: DayCoverage | None = None
         self.day: DayQuality | None = None
         self.hourly: tuple[float | None, ...] = ()
+        self.worst: tuple[MarketCoverage, ...] = ()
         self.failures = 0
         self.last_error = ""
         clock.on_latency = self._on_latency
@@ -281,6 +286,8 @@ class QualityKeeper:
         series = captured_series(reader)
         whole = total(hours)
         self.hourly = tuple(count.share for count in hours)
+        _, rows = market_rows(reader, counts, "1m", len(hours))
+        self.worst = tuple(sorted(rows, key=badness)[:WORST])
         self.day = DayQuality(
             markets=len({symbol for symbol, _ in series}),
             series=len(series),

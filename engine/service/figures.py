@@ -72,6 +72,7 @@ def storage_section(engine: Engine) -> contract.StorageSection:
         quarantined=figures.quarantined,
         coverage=engine.quality.hourly,
         quality=engine.quality.day,
+        worst=engine.quality.worst,
         backfill=engine.history.current,
         weight_used=engine.rest.budget.used,
         progress=engine.history.progress(),
