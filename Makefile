@@ -7,12 +7,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL_KLINETOP = $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check docs lock clean
+.PHONY: help demo run test test-faults check docs lock clean
 
 help:
 	@echo 'make demo   open the terminal on a generated market (no network needed afterwards)'
 	@echo 'make run    open the terminal on live Binance markets'
-	@echo 'make test   run all tests'
+	@echo 'make test   run all tests but the faults'
+	@echo 'make test-faults  the forty fault cases and a short faulty day, some minutes'
 	@echo 'make check  formatting, lint, types and the rules who may import whom'
 	@echo 'make docs   write the table of settings in docs/configuration.md anew'
 	@echo 'make lock   resolve the dependencies anew (needs network)'
@@ -26,6 +27,9 @@ run: $(VENV)/.run-ready
 
 test: $(VENV)/.dev-ready
 	$(BIN)/python -m pytest -n auto
+
+test-faults: $(VENV)/.dev-ready
+	$(BIN)/python -m pytest -n auto -m faults tests/faults
 
 check: $(VENV)/.dev-ready
 	$(BIN)/ruff format --check .

@@ -6,55 +6,48 @@ import asyncio
 import logging
 import os
 import time
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from engine.binance.clock import ExchangeClock
-from engine.binance.rest import RestClient, RestError, UnknownSymbol
+from engine.binance.rest import RestClient, UnknownSymbol
 from engine.binance.supervisor import StreamSupervisor
 from engine.capture.board import Board
 from engine.capture.collector import Collector
 from engine.capture.differences import DifferenceLog
 from engine.capture.health import Health
 from engine.capture.history import HistoryKeeper
-from engine.capture.housekeeping import Housekeeper, Limits
 from engine.capture.jobs import Jobs
 from engine.capture.ledger import Ledger
+from engine.capture.openings import Openings
 from engine.capture.quality import QualityKeeper
-from engine.capture.recorder import Recorder
 from engine.capture.refill import Refill
 from engine.capture.rereads import Rereads
 from engine.capture.resampled import Resampler
 from engine.capture.roster import NoMarkets, Roster
+from engine.capture.sessions import SessionLog
 from engine.capture.subscriptions import Subscriptions
 from engine.forecast.live import ForecastDesk
+from engine.forecast.scoring_queue import ScoringQueue
 from engine.forecast.values import ForecastConfig
 from engine.markets import Markets
+from engine.parts import history_days, make_housekeeper, make_recorder
+from engine.reach import Reach
 from engine.service.desk import Notices
 from engine.service.scheduling import scheduled_reports
 from engine.store import imports
-from engine.store.symbols import record_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from engine.binance.stream_types import StreamLimits, StreamState
+    from engine.binance.stream_types import StreamLimits
     from engine.market.symbol import SymbolInfo
     from engine.settings import Settings
     from engine.store import ImportResult, Store
 
 log = logging.getLogger(__name__)
-
-DEFAULT_HISTORY_DAYS = {"live": 3.0, "demo": 7.0, "replay": 60.0}
-DAY_MS = 86_400_000
-REST_RETRY_S = 5.0
-CLOCK_EVERY_S = 60.0
-STREAM_WATCH_S = 0.25
-TAPE_ROWS = 100
-SCORES_AT_ONCE = 16
 
 
 class Engine:
@@ -81,14 +74,15 @@ class Engine:
         self.store = store
         self.pid = os.getpid()
         self.state = "starting"
-        self.rest_note = ""
         self._on_refused = on_refused
         self.notices = Notices()
         self.started_s = time.monotonic()
         loop = asyncio.get_running_loop()
         self.clock = ExchangeClock(settings.effective_speed)
         self.board = Board()
-        self.recorder = self._make_recorder(settings)
+        self.recorder = make_recorder(
+            settings, store, lambda: tuple(self.collector.books), self.notices.add
+        )
         self.rest = RestClient(
             rest_url, on_answer=self.recorder.answer if self.recorder is not None else None
         )
@@ -103,6 +97,7 @@ class Engine:
             speed=settings.effective_speed,
             on_notice=self.notices.add,
         )
+        self.reach = Reach(self.rest, self.clock, self.markets, self.roster)
         self.differences = DifferenceLog(store)
         self.collector = Collector(
             self.board,
@@ -143,6 +138,8 @@ class Engine:
             forget_continuity=self.collector.forget_continuity,
             on_notice=self.notices.add,
         )
+        self.openings = Openings(self.board, self.collector, self.rest, self.refill)
+        self.sessions = SessionLog(store, self.clock, lambda: self.supervisor.state)
         self.forecast = ForecastDesk(
             store,
             Path(settings.directory) / "models",
@@ -151,6 +148,7 @@ class Engine:
             on_notice=self.notices.add,
             exchange_now_ms=self.clock.now_ms,
         )
+        self._scoring = ScoringQueue(self.forecast.candle_closed)
         self.resampler = Resampler(store.reader, self.board, self.clock.now_ms)
         self.subscriptions = Subscriptions(
             self.board,
@@ -173,35 +171,9 @@ class Engine:
             speed=settings.effective_speed,
             on_notice=self.notices.add,
         )
-        self.housekeeper = Housekeeper(
-            store,
-            Limits(
-                settings.retention.days,
-                settings.retention.max_gb,
-                settings.disk.warn_mb,
-                settings.disk.floor_mb,
-            ),
-            self.clock.now_ms,
-            self.notices.add,
-        )
+        self.housekeeper = make_housekeeper(settings, store, self.clock, self.notices.add)
         self.reports = scheduled_reports(settings, store, self.clock, self.notices.add)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._to_score: deque[tuple[str, str, int]] = deque()
-        self._is_scoring = False
-
-    def _make_recorder(self, settings: Settings) -> Recorder | None:
-        directory = settings.record.directory
-        if directory is None:
-            return None
-        if settings.source != "live":
-            self.notices.add("info", f"A {settings.source} is not recorded, only a live market is.")
-            return None
-        return Recorder(
-            directory,
-            keep_hours=settings.record.keep_hours,
-            books=lambda: tuple(self.collector.books),
-            may_write=lambda: not self.store.writer.only_candles,
-        )
 
     # --- life ------------------------------------------------------------------------------
 
@@ -218,8 +190,8 @@ class Engine:
             ("history", self.history.run()),
             ("gap", self.ledger.run()),
             ("backfill", self.jobs.run()),
-            ("clock", self._keep_clock()),
-            ("session", self._note_sessions()),
+            ("clock", self.reach.run()),
+            ("session", self.sessions.run()),
             ("health", self.health.run()),
             ("differences", self.differences.run()),
             ("house", self.housekeeper.run()),
@@ -253,7 +225,7 @@ class Engine:
         self._spawn("streams", self.supervisor.run())
         self._spawn("subscriptions", self.subscriptions.run())
         try:
-            await self._reach_exchange()
+            await self.reach.first()
         except UnknownSymbol as error:
             self._refuse(f"{error} Name markets that it has with --symbols.")
             return
@@ -276,73 +248,14 @@ class Engine:
         if self._on_refused is not None:
             self._on_refused(sentence)
 
-    async def _reach_exchange(self) -> None:
-        while True:
-            try:
-                await self._read_clock()
-                facts = await self.roster.read()
-                await self.markets.load_watchlist(facts, self.roster.stand_ins(facts))
-            except UnknownSymbol:
-                raise
-            except RestError as error:
-                log.warning("%s", error)
-                self.rest_note = str(error)
-                await asyncio.sleep(REST_RETRY_S)
-            else:
-                self.rest_note = ""
-                self.roster.take(facts)
-                return
-
-    async def _read_clock(self) -> None:
-        await self.rest.server_time()
-        if self.rest.last_time_answer is not None:
-            self.clock.observe_answer(*self.rest.last_time_answer)
-
-    async def _keep_clock(self) -> None:
-        """Compare clocks once a minute; this also tells whether REST can be reached."""
-        while True:
-            await asyncio.sleep(CLOCK_EVERY_S)
-            try:
-                await self._read_clock()
-            except RestError as error:
-                self.rest_note = str(error)
-            else:
-                self.rest_note = ""
-
-    async def _note_sessions(self) -> None:
-        """Write into the store when the streams became live and when they ceased to be."""
-        was_live = False
-        while True:
-            await asyncio.sleep(STREAM_WATCH_S)
-            stream = self.supervisor.state
-            is_live = stream.connection == "live"
-            if is_live != was_live:
-                was_live = is_live
-                self._note_session("connect" if is_live else "disconnect", stream)
-
-    def _note_session(self, event: str, stream: StreamState) -> None:
-        since_ms = stream.since_wall_ms
-        reason = f"{stream.connection}: {stream.note}".rstrip(": ")
-        exchange_ms = self.clock.now_ms() if self.clock.is_set else None
-        self.store.writer.run(
-            lambda connection: record_session(
-                connection, event, "streams", reason, since_ms, exchange_ms
-            )
-        )
-
     async def _fill_history(self) -> None:
         """Queue the history of all markets, and wait for that of the first."""
         fills = [
-            self.refill.market(symbol, self._history_days, priority=2 + bool(at))
+            self.refill.market(symbol, history_days(self.settings), priority=2 + bool(at))
             for at, symbol in enumerate(self.board.watchlist)
         ]
         if fills:
             await asyncio.wait(fills[:1])
-
-    @property
-    def _history_days(self) -> float:
-        days = self.settings.history_days or DEFAULT_HISTORY_DAYS[self.settings.source]
-        return min(days, self.settings.retention.days or days)  # else it would be pruned again
 
     async def close(self) -> None:
         """Stop in order: streams, tasks, books, trainer; what was received is committed.
@@ -358,13 +271,13 @@ class Engine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.subscriptions.close()
+        await self.openings.close()
         await self.resampler.close()
         await self.rereads.close()
         await self.quality.close()
         await self.reports.close()
         await self._flush()
-        while self._to_score:
-            self.forecast.candle_closed(*self._to_score.popleft())
+        self._scoring.finish()
         await self.forecast.close()
         await self.rest.close()
         if self.recorder is not None:
@@ -390,47 +303,13 @@ class Engine:
 
     def _candle_stored(self, symbol: str, interval: str, open_time_ms: int) -> None:
         self.differences.stored(symbol, interval, open_time_ms, open_time_ms)
-        self._to_score.append((symbol, interval, open_time_ms))
-        if not self._is_scoring:
-            self._is_scoring = True
-            asyncio.get_running_loop().call_soon(self._score)
-
-    def _score(self) -> None:
-        """Score some of the candles that closed, then let viewers have their turn."""
-        try:
-            # Many markets close in one instant; at full speed they come faster than turns.
-            for _ in range(1 + len(self._to_score) // SCORES_AT_ONCE):
-                if self._to_score:
-                    self.forecast.candle_closed(*self._to_score.popleft())
-        finally:
-            self._is_scoring = bool(self._to_score)
-            if self._is_scoring:
-                asyncio.get_running_loop().call_soon(self._score)
+        self._scoring.put(symbol, interval, open_time_ms)
 
     def _hole_seen(self, symbol: str, interval: str, from_ms: int, to_ms: int, why: str) -> None:
         self.refill.hole_seen(symbol, interval, from_ms, to_ms, why)
 
     def _streams_opened(self, streams: frozenset[str], reason: str) -> None:
-        series = []
-        for stream in sorted(streams):
-            name, _, kind = stream.partition("@")
-            symbol = name.upper()
-            if kind.startswith("kline_"):
-                series.append((symbol, kind.removeprefix("kline_")))
-            elif kind.startswith("depth") and symbol in self.collector.books:
-                self.collector.books[symbol].reset(reason)
-            elif kind == "trade":
-                self.board.symbol(symbol).clear_trades(self.board.next_revision())
-                self._spawn(f"tape of {symbol}", self._load_tape(symbol))
-        self.refill.streams_opened(series, reason)
-
-    async def _load_tape(self, symbol: str) -> None:
-        try:
-            trades = await self.rest.trades(symbol, TAPE_ROWS)
-        except RestError as error:
-            log.warning("the newest trades of %s could not be fetched: %s", symbol, error)
-        else:
-            self.board.merge_trades(symbol, trades)
+        self.openings.opened(streams, reason)
 
     def _bad_message(self, reason: str, raw: str) -> None:
         self.store.writer.quarantine("stream", reason, raw)
@@ -451,7 +330,7 @@ class Engine:
         self.roster.watchlist_changed(info)
         self.subscriptions.open_series(info.name, "1m")
         self.subscriptions.refresh()
-        self.refill.market(info.name, self._history_days, priority=3)
+        self.refill.market(info.name, history_days(self.settings), priority=3)
 
     def unwatch(self, symbol: str) -> None:
         """Take a market off the watchlist."""

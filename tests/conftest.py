@@ -30,6 +30,19 @@ hypothesis.settings.register_profile("ci", derandomize=True, database=None)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let workers take tests one by one, so that none has a row of long ones."""
+    config.addinivalue_line("markers", "long: takes ten seconds or more; begins before all others")
+    if getattr(config.option, "maxschedchunk", 1) is None:
+        config.option.maxschedchunk = 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long tests, so that no worker ends alone with one."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 START_MS = 1_795_000_012_345
 PAIR = ("BTCUSDT", "LTCUSDT")
 QUICK = StreamLimits(
@@ -97,6 +110,7 @@ async def engine_on(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Eng
                 **{"symbols": PAIR, "history_days": 0.4, **options},
             )
             store = Store.open(tmp_path / "engine", source="live", source_note="127.0.0.1")
+            store.writer._gather_s = 0.02  # tests wait for most commits
             stack.callback(store.close)
             engine = Engine(settings, store, running.rest_url, running.stream_url, **parts)
             stack.push_async_callback(engine.close)

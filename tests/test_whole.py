@@ -84,6 +84,7 @@ async def status(client: EngineClient) -> dict[str, Any]:
     return (await client.ask(StatusRequest())).data
 
 
+@pytest.mark.long
 async def test_capture_forecast_kill_and_go_on(
     served: tuple[Path, subprocess.Popen[bytes]],
 ) -> None:

@@ -65,6 +65,7 @@ class Subscribing:
 
     def next_command(self, wanted: Collection[str]) -> Command | None:
         """Return the next command, taken as sent; None when there is nothing to do now."""
+        self._forgive(wanted)
         suspects = self._next_suspects(wanted)
         if suspects:
             return self._sent("SUBSCRIBE", suspects)
@@ -99,8 +100,7 @@ class Subscribing:
             self.confirmed.update(command.streams)
             for stream in command.streams:
                 self._refused_until_s.pop(stream, None)
-            if not self._refused_until_s and not self._suspects:
-                self.refusal = ""
+            self._forget_refusal()
             return command.streams
         elif command is not None:
             self.confirmed.difference_update(set(command.streams) - self._asked.keys())
@@ -131,6 +131,18 @@ class Subscribing:
             return
         until_s = time.monotonic() + REFUSED_RETRY_S
         self._refused_until_s.update(dict.fromkeys(streams, until_s))
+
+    def _forgive(self, wanted: Collection[str]) -> None:
+        """Forget refused names that nobody wants any more."""
+        gone = [stream for stream in self._refused_until_s if stream not in wanted]
+        for stream in gone:
+            del self._refused_until_s[stream]
+        if gone:
+            self._forget_refusal()
+
+    def _forget_refusal(self) -> None:
+        if not self._refused_until_s and not self._suspects:
+            self.refusal = ""
 
     def _next_suspects(self, wanted: Collection[str]) -> tuple[str, ...]:
         while self._suspects:

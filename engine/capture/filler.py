@@ -113,6 +113,9 @@ class Filler:
         """Yield answers about all of `group`, oldest first."""
         grid, name = fill.interval, fill.interval.name
         cursor_ms, end_ms = group[0][0], group[-1][1]
+        if self._rest.server_time_ms < end_ms + WELL_PAST_MS <= self._clock.now_ms():
+            # Else an empty answer would not count, whose range is well past by now.
+            await self._rest.server_time(background=fill.is_background)
         while cursor_ms < end_ms:
             rows = await self._rest.klines(
                 fill.symbol,

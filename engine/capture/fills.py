@@ -122,6 +122,12 @@ class FillQueue:
         handle = asyncio.get_running_loop().call_later(wait_s, self.put_back, fill)
         self._later[id(fill)] = (fill, handle)
 
+    def drop(self, fill: Fill) -> None:
+        """End the wait of a cancelled fill; one in the queue is passed over when its turn comes."""
+        later = self._later.pop(id(fill), None)
+        if later is not None:
+            later[1].cancel()
+
     def has_before(self, priority: int) -> bool:
         """Tell whether something more urgent than `priority` waits."""
         return bool(self._heap) and self._heap[0].priority < priority

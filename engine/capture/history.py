@@ -82,6 +82,8 @@ class HistoryKeeper:
         self._repairs: dict[tuple[str, str, tuple[str, ...]], Fill] = {}
         self._focused: frozenset[str] = frozenset()
         self._progress = Progress(rest.budget)
+        self._may_work = asyncio.Event()
+        self._may_work.set()
         self._paused_until_s = 0.0
         self._pauses = 0
         self.current = ""
@@ -100,6 +102,14 @@ class HistoryKeeper:
     def announce(self, series: int, candles: int) -> None:
         """Say how much a job will ask for that is not queued yet, for the progress."""
         self._progress.announce(series, candles)
+
+    def hold(self) -> None:
+        """Fetch nothing until `release`, so that what is missing can be noted first."""
+        self._may_work.clear()
+
+    def release(self) -> None:
+        """Begin to fetch."""
+        self._may_work.set()
 
     # --- what shall be fetched ----------------------------------------------------------------
 
@@ -206,6 +216,14 @@ class HistoryKeeper:
     def _add(self, fill: Fill) -> None:
         self._progress.began(fill)
         self._queue.add(fill)
+        fill.done.add_done_callback(lambda done: self._dropped(fill) if done.cancelled() else None)
+
+    def _dropped(self, fill: Fill) -> None:
+        """Forget a fill that nobody waits for any more; one under way ends after its page."""
+        self._queue.drop(fill)
+        self._end(fill)
+        if not self._running:
+            self.current = self._trouble()
 
     # --- series in memory -----------------------------------------------------------------------
 
@@ -261,6 +279,7 @@ class HistoryKeeper:
     async def _work(self, least: int) -> None:
         while True:
             await asyncio.sleep(max(0.0, self._paused_until_s - time.monotonic()))
+            await self._may_work.wait()
             fill = await self._queue.take(least)
             self._running.add(id(fill))
             try:
@@ -273,7 +292,7 @@ class HistoryKeeper:
     async def _work_on(self, fill: Fill) -> None:
         try:
             await self.know_clock()
-            is_whole = await self._filler.fill(fill, lambda: self._queue.has_before(fill.priority))
+            is_whole = await self._filler.fill(fill, lambda: self._should_yield(fill))
             if is_whole:
                 await self.reload(*fill.series)
         except (RestError, StoreError) as error:
@@ -292,12 +311,17 @@ class HistoryKeeper:
             fill.asked_again = False
             self._queue.put_back(fill)
 
+    def _should_yield(self, fill: Fill) -> bool:
+        return fill.done.cancelled() or self._queue.has_before(fill.priority)
+
     async def _failed(self, fill: Fill, error: RestError | StoreError) -> None:
         self._note_trouble(fill, str(error))
         code = error.code if isinstance(error, BadAnswer) else 0
         is_final = isinstance(error, UnknownSymbol) or code in _REFUSED_FOR_GOOD
         if fill.states:
             await self._note_failure(fill, str(error), is_final=is_final)
+        if fill.done.cancelled():
+            return
         if is_final or not fill.keeps_trying or (code and not fill.states):
             self._give_up(fill, error)
             return

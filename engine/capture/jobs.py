@@ -110,15 +110,7 @@ class Jobs:
     async def cancel(self, number: int = 0) -> int:
         """Give up a job, or all (0); returns how many there were. What was fetched stays."""
         cancelled = await asyncio.wrap_future(
-            self._store.writer.run(
-                lambda db: (
-                    db.execute(
-                        "UPDATE backfill_job SET state = 'cancelled', changed_wall_ms = ?"
-                        " WHERE state IN ('waiting', 'running') AND (? = 0 OR id = ?)",
-                        (_wall_ms(), number, number),
-                    ).rowcount
-                )
-            )
+            self._store.writer.run(lambda db: cancel_jobs(db, number))
         )
         if self._work is not None and number in (0, self._running):
             self._work.cancel()
@@ -162,7 +154,8 @@ class Jobs:
 
     async def _fetch_all(self, job: Job) -> None:
         symbols = await self._symbols_at_last(job)
-        await self._note(job, "running", f"{len(symbols):,} markets")
+        if not await self._note(job, "running", f"{len(symbols):,} markets"):
+            raise asyncio.CancelledError  # it was cancelled before it began
         length_ms = parse_interval(job.interval).length_ms
         each = max(1, (job.end_ms - job.start_ms) // length_ms)
         waiting = list(reversed(symbols))
@@ -223,10 +216,11 @@ class Jobs:
             self._on_notice("warning", sentence)
         return selection.symbols
 
-    async def _note(self, job: Job, state: str, message: str) -> None:
+    async def _note(self, job: Job, state: str, message: str) -> bool:
+        """Note the state of a job; False when it is none of those that wait or run."""
         rows = self.rows
         try:
-            await asyncio.wrap_future(
+            noted = await asyncio.wrap_future(
                 self._store.writer.run(
                     lambda db: (
                         db.execute(
@@ -239,6 +233,8 @@ class Jobs:
             )
         except StoreError as error:
             log.warning("the state of backfill %d could not be noted: %s", job.number, error)
+            return True
+        return bool(noted)
 
 
 def cancel_jobs(connection: sqlite3.Connection, number: int) -> int:

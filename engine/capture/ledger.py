@@ -100,8 +100,12 @@ class Ledger:
         self.last_sweep_ms: float | None = None
 
     def load(self) -> None:
-        """Read where the stored candles end, before others are stored; blocks for milliseconds."""
+        """Read where the stored candles end, before others are stored; blocks for milliseconds.
+
+        The history keeper waits until what is missing after them is noted.
+        """
         self._last = sweeps.last_stored(self._store.reader)
+        self._history.hold()
 
     # --- what happened ------------------------------------------------------------------------
 
@@ -167,6 +171,7 @@ class Ledger:
         self._reasons = Reasons(self._clock.now_ms())
         with contextlib.closing(open_reader(self._store.directory)) as reader:
             await self._guarded(self._begin(reader))
+            self._history.release()
             while True:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._pause_s())

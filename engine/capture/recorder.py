@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from engine.binance.budget import RestError
+from engine.binance.rest import RestError, UnknownSymbol
 from engine.capture.recording_files import RecordingFile, prune
 
 if TYPE_CHECKING:
@@ -140,13 +140,15 @@ class Recorder:
             await self._wants.wait()
             while self._wanted:
                 symbol = next(iter(self._wanted))
+                self._wanted.pop(symbol)
                 try:
                     await rest.depth(symbol, SNAPSHOT_LEVELS, background=True)
+                except UnknownSymbol as error:
+                    log.warning("the recording lacks a snapshot: %s", error)
                 except RestError as error:
                     log.warning("the recording lacks a snapshot of %s: %s", symbol, error)
+                    self._wanted[symbol] = None  # behind the others
                     await asyncio.sleep(_RETRY_S)
-                else:
-                    self._wanted.pop(symbol, None)
             self._wants.clear()
 
     @property

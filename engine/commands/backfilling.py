@@ -114,7 +114,10 @@ def gaps(
         )
         return
     if rows:
-        emit_table(_HEADER, [_cells(row) for row in rows])
+        cells = [_cells(row) for row in rows]
+        width = max(len(cell[-1]) for cell in cells)
+        aligned = [(*cell[:-1], cell[-1].ljust(width)) for cell in cells]
+        emit_table((*_HEADER[:-1], _HEADER[-1].ljust(width)), aligned)
     say(_summary(total, len(rows), candles))
 
 

@@ -42,7 +42,7 @@ def status_section(engine: Engine) -> contract.StatusSection:
 
 def _connection_note(engine: Engine) -> str:
     """Why market data do not come; who never had any is told what needs no network."""
-    note = engine.supervisor.state.note or engine.rest_note
+    note = engine.supervisor.state.note or engine.reach.note
     never_came = engine.supervisor.stats.messages == 0
     if note and never_came and engine.settings.is_binance:
         return f"{note} {DEMO_HINT}"

@@ -199,12 +199,13 @@ def settle(
     wall_ms: int,
     *,
     by_stream: bool = False,
+    by_rest: bool = False,
 ) -> None:
     """Mark as filled what the stored candles fill of the gaps touching [from_ms, to_ms).
 
     A range whose reason is `NOT_PUSHED` is no gap after all, and is forgotten, when the stream
     brings it late (`by_stream`), or when it turns out that nothing was traded: the exchange does
-    not push a minute without a trade.
+    not push a minute without a trade. What REST fills counts as one more try (`by_rest`).
     """
     key = (symbol_key, interval)
     for gap_id, gap_from, gap_to in _overlapping(connection, key, (from_ms, to_ms), KNOWN_STATES):
@@ -215,8 +216,12 @@ def settle(
             inside = _split(connection, key, filled, KNOWN_STATES)
             if reason == NOT_PUSHED and (by_stream or _is_quiet(connection, key, filled)):
                 connection.executemany("DELETE FROM gap WHERE id = ?", [(i,) for i in inside])
-            else:
-                _set_state(connection, key, inside, "filled", "", wall_ms)
+                continue
+            if by_rest:
+                connection.executemany(
+                    "UPDATE gap SET tries = tries + 1 WHERE id = ?", [(i,) for i in inside]
+                )
+            _set_state(connection, key, inside, "filled", "", wall_ms)
 
 
 def came_late(

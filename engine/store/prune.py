@@ -82,23 +82,16 @@ def prune_notes(connection: sqlite3.Connection, wall_ms: int, rows: int = STEP_R
     """
     old_ms = wall_ms - NOTES_DAYS * DAY_MS
     newest = connection.execute("SELECT max(id) FROM quarantine").fetchone()[0] or 0
-    quarantined = connection.execute(
-        "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine"
-        " WHERE wall_ms < ? OR id <= ? ORDER BY id LIMIT ?)",
-        (old_ms, newest - QUARANTINE_ROWS, rows),
-    ).rowcount
+    quarantined = _delete_oldest(connection, "quarantine", old_ms, newest - QUARANTINE_ROWS, rows)
     add_counts(connection, {"quarantine": -quarantined})
     deleted = quarantined
-    for table, condition in (
-        ("session", "wall_ms < ?"),
-        ("revision", "wall_ms < ?"),
-        ("gap", "state = 'filled' AND changed_wall_ms < ?"),
-    ):
-        deleted += connection.execute(
-            f"DELETE FROM {table} WHERE id IN"  # noqa: S608
-            f" (SELECT id FROM {table} WHERE {condition} ORDER BY id LIMIT ?)",
-            (old_ms, rows),
-        ).rowcount
+    for table in ("session", "revision"):
+        deleted += _delete_oldest(connection, table, old_ms, 0, rows)
+    deleted += connection.execute(
+        "DELETE FROM gap WHERE id IN (SELECT id FROM gap"
+        " WHERE state = 'filled' AND changed_wall_ms < ? ORDER BY id LIMIT ?)",
+        (old_ms, rows),
+    ).rowcount
     return deleted
 
 
@@ -175,7 +168,10 @@ class Pruner:
             if oldest is None or oldest >= keep_from_ms:
                 return deleted, False
             until_ms = min(oldest - oldest % DAY_MS + DAY_MS, keep_from_ms)
-            deleted += self.by_age(until_ms)
+            rows = self.by_age(until_ms)
+            if not rows:  # what is left reaches into what stays
+                return deleted, False
+            deleted += rows
         return deleted, True
 
     def notes(self, wall_ms: int) -> int:
@@ -261,6 +257,20 @@ def _delete(connection: sqlite3.Connection, series: _Series, before_ms: int) -> 
     connection.execute(f"DELETE {which}", (*series, before_ms))
     add_counts(connection, {SOURCE_NAMES[Source(kind)]: -count for kind, count in counts})
     return sum(count for _, count in counts)
+
+
+def _delete_oldest(
+    connection: sqlite3.Connection, table: str, old_ms: int, until_id: int, rows: int
+) -> int:
+    """Delete notes up to `until_id`, and the oldest ones while they are older than `old_ms`.
+
+    Notes lie in the order of their time, so only the oldest `rows` of them are looked at.
+    """
+    return connection.execute(
+        f"DELETE FROM {table} WHERE id IN (SELECT id FROM"  # noqa: S608
+        f" (SELECT id, wall_ms FROM {table} ORDER BY id LIMIT ?) WHERE wall_ms < ? OR id <= ?)",
+        (rows, old_ms, until_id),
+    ).rowcount
 
 
 def _forget_promises(connection: sqlite3.Connection, series: _Series, before_ms: int) -> None:

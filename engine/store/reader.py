@@ -16,13 +16,14 @@ from engine.store.upsert import CANDLE_COLUMNS
 from engine.store.values import SOURCE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
 COLUMN_NAMES: tuple[str, ...] = tuple(CANDLE_COLUMNS.replace(" ", "").split(","))
+_PIECE_ROWS = 20_000  # some milliseconds of the connection's lock
 _SERIES = "symbol_id = (SELECT id FROM symbol WHERE name = ?) AND interval = ?"
 
 
@@ -106,14 +107,11 @@ class Reader:
     ) -> list[tuple[int, int]]:
         """Return the merged [from, to) ranges of open times in [start_ms, end_ms) not stored.
 
-        The expected open times are the interval's UTC grid, calendar months for `1M`.
+        The expected open times are the interval's UTC grid, calendar months for `1M`. Years are
+        read in pieces, so that others who read get their turn.
         """
-        rows = self._rows(
-            f"SELECT open_time_ms FROM candle WHERE {_SERIES}"  # noqa: S608
-            " AND open_time_ms >= ? AND open_time_ms < ? ORDER BY open_time_ms",
-            (symbol, interval, start_ms, end_ms),
-        )
-        return missing_ranges((time for (time,) in rows), interval, start_ms, end_ms)
+        times = self._open_times(symbol, interval, start_ms, end_ms)
+        return missing_ranges(times, interval, start_ms, end_ms)
 
     def candle_count(self) -> int:
         """Return how many candles are stored, from counters kept in their transactions."""
@@ -226,6 +224,18 @@ class Reader:
         rows = self._rows(f"{sql} ORDER BY open_time_ms DESC LIMIT ?", parameters)
         rows.reverse()
         return rows
+
+    def _open_times(self, symbol: str, interval: str, start_ms: int, end_ms: int) -> Iterator[int]:
+        while True:
+            rows = self._rows(
+                f"SELECT open_time_ms FROM candle WHERE {_SERIES}"  # noqa: S608
+                " AND open_time_ms >= ? AND open_time_ms < ? ORDER BY open_time_ms LIMIT ?",
+                (symbol, interval, start_ms, end_ms, _PIECE_ROWS),
+            )
+            yield from (time for (time,) in rows)
+            if len(rows) < _PIECE_ROWS:
+                return
+            start_ms = rows[-1][0] + 1
 
     def _edge(self, which: str, symbol: str, interval: str) -> int | None:
         rows = self._rows(

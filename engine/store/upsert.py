@@ -92,7 +92,15 @@ class Batch:
         add_counts(connection, {SOURCE_NAMES[kind]: n for kind, n in merge.moved.items()})
         by_stream = self._source is Source.STREAM
         end_ms = self._interval.next(max(times))
-        gaps.settle(connection, *series, min(times), end_ms, wall_ms, by_stream=by_stream)
+        gaps.settle(
+            connection,
+            *series,
+            min(times),
+            end_ms,
+            wall_ms,
+            by_stream=by_stream,
+            by_rest=self._source is Source.REST,
+        )
         if by_stream and stored:
             gaps.came_late(connection, *series, sorted(set(times)))
         return PutResult(merge.inserted, merge.changed, merge.unchanged, quarantined)

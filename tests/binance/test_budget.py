@@ -54,6 +54,18 @@ async def test_shares_leave_room_and_the_rest_waits_for_the_turn(clock, backgrou
     assert weights.used[0] == 50
 
 
+async def test_long_work_leaves_weight_to_the_repair_of_a_minute(clock):
+    weights = budget(clock)
+    for _ in range(8):
+        await weights.acquire(50, background=True, bulk=True)
+    for _ in range(2):
+        await weights.acquire(50, background=True)
+    assert clock.slept == []
+    await weights.acquire(50, background=True, bulk=True)
+    assert clock.slept == [60.0]
+    assert weights.note == ""
+
+
 async def test_foreground_passes_where_background_waits(clock):
     weights = budget(clock)
     for _ in range(10):

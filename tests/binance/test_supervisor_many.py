@@ -206,6 +206,15 @@ def test_a_refusal_is_forgotten_once_the_name_is_taken():
     assert subscribing.refusal == ""
 
 
+def test_a_refusal_is_forgotten_with_the_name_that_nobody_wants_any_more():
+    subscribing = Subscribing(4000)
+    command = subscribing.next_command(["gone@trade"])
+    subscribing.answered(answer(command.id, "Invalid request"))
+    assert subscribing.next_command([]) is None
+    assert subscribing.refusal == ""
+    assert subscribing.next_command(["gone@trade"]) is not None, "a new wish is asked for at once"
+
+
 async def test_raw_frames_are_tapped_without_the_answers_to_commands(stream_server, kit):
     owner = Owner(stream_server.url, tap=True)
     async with running(owner, "btcusdt@trade", "btcusdt@kline_1m"):

@@ -64,6 +64,7 @@ class Parts:
 @pytest.fixture
 async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
     with Store.open(tmp_path, source="live") as store:
+        store.writer._gather_s = 0.005  # tests wait for most commits one by one
         yield Parts(store)
 
 

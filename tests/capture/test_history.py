@@ -20,7 +20,8 @@ from engine.capture.history import HistoryKeeper
 from engine.market.candle import Candle
 from engine.market.interval import DAY_MS, INTERVALS, MINUTE_MS
 from engine.simulator.generated import GeneratedMarket
-from engine.simulator.server import Running
+from engine.simulator.limits import Limits
+from engine.simulator.server import Running, serve
 from engine.store import Source, Store, gaps
 
 SPEED = 20.0
@@ -86,6 +87,7 @@ class Parts:
 async def parts(exchange_at, pair_market, tmp_path: Path) -> AsyncIterator[Parts]:
     running = await exchange_at(SPEED)
     with Store.open(tmp_path, source="live") as store:
+        store.writer._gather_s = 0.005  # tests wait for most commits one by one
         made = Parts(running, pair_market, store)
         task = asyncio.create_task(made.keeper.run())
         yield made
@@ -313,6 +315,53 @@ async def test_progress_tells_rows_and_what_is_left(parts: Parts, eventually) ->
     assert 0 < rows[-1] <= 4_000
     assert told[-1].what == "BTCUSDT 1m"
     await eventually(lambda: parts.keeper.progress() is None)
+
+
+async def test_a_fill_that_nobody_wants_any_more_ends_after_its_page(
+    parts: Parts, eventually
+) -> None:
+    def tell(_: str) -> None:
+        if parts.keeper.rows_fetched:
+            fill.cancel()
+
+    fill = parts.fill(-10_000, 0, priority=Priority.JOB, keeps_trying=True, progress=tell)
+    await eventually(lambda: fill.cancelled() and not parts.keeper.pending)
+    assert parts.keeper.rows_fetched == 1_000
+    assert parts.keeper.progress() is None
+    assert await parts.fill(0, 10) == 10, "the others go on"
+
+
+async def test_a_fill_that_waits_for_its_next_try_can_be_given_up(parts: Parts, eventually) -> None:
+    parts.faults.rest_answer(HTML_REFUSAL, body=b"<html>no</html>")
+    fill = parts.fill(0, 10, priority=Priority.JOB, keeps_trying=True)
+    await eventually(lambda: "try again" in parts.keeper.current)
+    assert parts.keeper.progress() is not None
+    fill.cancel()
+    await eventually(lambda: parts.keeper.progress() is None)
+    assert (parts.keeper.pending, parts.keeper.current) == (0, "")
+
+
+async def test_a_backfill_keeps_to_half_of_the_limit_that_the_exchange_reports(
+    pair_market, tmp_path: Path, eventually
+) -> None:
+    limits = Limits(weight_per_minute=1_200)
+    async with serve(pair_market, speed=SPEED, limits=limits) as running:
+        with Store.open(tmp_path / "small", source="live") as store:
+            parts = Parts(running, pair_market, store)
+            await parts.rest.symbols([SYMBOL])
+            assert parts.rest.budget.limit == 1_200
+            task = asyncio.create_task(parts.keeper.run())
+            fills = [parts.fill(at, at + 2, priority=4) for at in range(0, 1_400, 4)]
+            await eventually(lambda: parts.rest.budget.note)
+            used, limit = parts.rest.budget.used
+            assert (used <= 600, limit) == (True, 1_200)
+            progress = parts.keeper.progress()
+            assert progress is not None
+            assert "of 1,200 request weight" in progress.note
+            assert sum(fill.done() for fill in fills) > 100
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await parts.rest.close()
 
 
 async def test_a_job_never_delays_the_repair_of_a_minute(parts: Parts, eventually) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.binance.rest import RestClient, RestError
+from engine.binance.rest import RestClient, RestError, UnknownSymbol
 from engine.capture import recording_files
 from engine.capture.recorder import DISK_FLOOR_NOTE, Recorder
 from engine.capture.recording_files import RecordingFile, prune
@@ -51,8 +51,13 @@ class Books:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.failures = 0
+        self.missing: dict[str, RestError] = {}
+        self.asked: list[str] = []
 
     async def depth(self, symbol: str, limit: int = 1000, *, background: bool = False) -> Any:
+        self.asked.append(symbol)
+        if symbol in self.missing:
+            raise self.missing[symbol]
         if self.failures:
             self.failures -= 1
             raise RestError("busy")
@@ -157,6 +162,24 @@ async def test_a_snapshot_that_is_refused_is_asked_for_again(
     task = asyncio.create_task(recorder.run(books))
     recorder.want_snapshots(["BTCUSDT"])
     await eventually(lambda: recorder.messages == 1)
+    task.cancel()
+    await recorder.close()
+
+
+async def test_a_market_that_has_no_snapshot_keeps_no_other_from_having_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Awaitable[Any]]
+) -> None:
+    monkeypatch.setattr("engine.capture.recorder._RETRY_S", 0.01)
+    recorder = Recorder(tmp_path)
+    books = Books(recorder)
+    books.missing = {
+        "BUSYUSDT": RestError("busy"),
+        "GONEUSDT": UnknownSymbol("There is no such market.", ("GONEUSDT",)),
+    }
+    task = asyncio.create_task(recorder.run(books))
+    recorder.want_snapshots(["BUSYUSDT", "GONEUSDT", "BTCUSDT"])
+    await eventually(lambda: books.asked.count("BUSYUSDT") > 2 and recorder.messages == 1)
+    assert books.asked.count("GONEUSDT") == 1, "what the exchange lacks is asked for once"
     task.cancel()
     await recorder.close()
 

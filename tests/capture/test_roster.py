@@ -114,6 +114,7 @@ class Case:
 def case(tmp_path: Path) -> Iterator[Case]:
     facts = Facts([info("BTCUSDT"), info("ETHUSDT"), info("OLDUSDT", "BREAK"), info(UNICODE)])
     with Store.open(tmp_path, source="live") as store:
+        store.writer._gather_s = 0.005  # tests wait for most commits one by one
         yield Case(store, facts, Clock())
 
 

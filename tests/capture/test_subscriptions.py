@@ -112,7 +112,7 @@ async def test_the_candle_that_closed_while_a_first_subscription_was_made_is_fet
 ) -> None:
     _, engine = started
     await eventually(lambda: engine.state == "running")
-    engine._streams_opened(frozenset({"ltcusdt@kline_1m"}), "newly subscribed")
+    engine.openings.opened(frozenset({"ltcusdt@kline_1m"}), "newly subscribed")
     await eventually(lambda: engine.store.reader.last_open_time("LTCUSDT", "1m"))
     assert engine.store.reader.gap_counts()["filled"] == 0
 

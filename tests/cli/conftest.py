@@ -17,7 +17,8 @@ from engine.cli import make_group
 from engine.commands.guard import run_guarded
 from engine.market.candle import Candle
 from engine.service import contract
-from engine.service.places import pointer_path, socket_path
+from engine.service.client import EngineClient, EngineGone
+from engine.service.places import find_socket, pointer_path, socket_path
 from engine.service.server import Viewer, ViewerServer
 from engine.store import Source, Store
 
@@ -70,6 +71,23 @@ def klinetop(capfd: pytest.CaptureFixture[str], directory: Path) -> Callable[...
         return Called(status, out, err)
 
     return call
+
+
+async def _status_of(directory: Path) -> dict[str, Any]:
+    try:
+        client = await EngineClient.connect(find_socket(directory))
+    except EngineGone:
+        return {}
+    try:
+        return (await client.ask(contract.StatusRequest())).data
+    finally:
+        await client.close()
+
+
+@pytest.fixture
+def engine_status() -> Callable[[Path], dict[str, Any]]:
+    """Return a function that asks a directory's engine for its status; {} while there is none."""
+    return lambda directory: asyncio.run(_status_of(directory))
 
 
 def candle(at: int, close: float = 1.5) -> Candle:

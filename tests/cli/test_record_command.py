@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.binance import requester
 from engine.commands.guard import CommandError
 from engine.commands.record import parse_duration_s, parse_streams
 from engine.simulator.recording import Line, Unread, merged
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 KLINETOP = (sys.executable, "-m", "tui.cli")
 MARKETS = ("--symbols", "BTCUSDT,LTCUSDT")
 LIMIT_S = 40.0
-SPEED = "60"
+SPEED = "120"
 
 
 def eventually(condition: Callable[[], Any]) -> Any:
@@ -74,15 +75,11 @@ def closed_of(lines: list[Line]) -> dict[tuple[str, int], dict[str, Any]]:
     return {(body["s"], body["t"]): body for body in bodies if body["x"]}
 
 
-def status(directory: Path) -> dict[str, Any]:
-    asked = [*KLINETOP, "status", "--json", "--data-dir", str(directory)]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
-    return found
-
-
 def test_what_was_recorded_before_a_kill_is_what_a_replay_shows(
-    addresses: list[str], directory: Path, tmp_path: Path
+    addresses: list[str],
+    directory: Path,
+    tmp_path: Path,
+    engine_status: Callable[[Path], dict[str, Any]],
 ) -> None:
     output = tmp_path / "out"
     with start(addresses, output) as process:
@@ -108,7 +105,7 @@ def test_what_was_recorded_before_a_kill_is_what_a_replay_shows(
             stderr=words,
         )
     try:
-        found = eventually(lambda: _ended(status(directory)))
+        found = eventually(lambda: _ended(engine_status(directory)))
         eventually(lambda: len(_stored(directory)) >= len(closed_of(lines)))
         for (symbol, open_ms), body in closed_of(lines).items():
             candle = _stored(directory)[symbol, open_ms]
@@ -182,7 +179,7 @@ def test_ctrl_c_ends_in_order_and_prints_the_files(addresses: list[str], tmp_pat
 
 
 def test_a_duration_ends_it(addresses: list[str], tmp_path: Path) -> None:
-    options = ("--symbols", "BTCUSDT", "--duration", "2s", "--streams", "bookTicker")
+    options = ("--symbols", "BTCUSDT", "--duration", "1s", "--streams", "bookTicker")
     done = subprocess.run(
         [*KLINETOP, "record", *addresses, *options, "--output", str(tmp_path)],
         capture_output=True,
@@ -212,7 +209,10 @@ def test_mistakes_are_sentences(
     assert words in called.err
 
 
-def test_an_exchange_that_is_not_there_is_said(klinetop: Callable[..., Any]) -> None:
+def test_an_exchange_that_is_not_there_is_said(
+    klinetop: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requester, "_FIRST_WAIT_S", 0.01)
     called = klinetop(
         "record", "--rest-url", "http://127.0.0.1:1", "--stream-url", "ws://127.0.0.1:1"
     )

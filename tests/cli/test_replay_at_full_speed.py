@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 BEGIN_MS = 1_723_161_540_000  # a full minute
@@ -38,13 +38,6 @@ def line(time_ms: int, message: dict[str, Any]) -> str:
     return f"{time_ms * 1_000_000} {json.dumps(message, separators=(',', ':'))}\n"
 
 
-def status(directory: Path) -> dict[str, Any]:
-    asked = [sys.executable, "-m", "tui.cli", "status", "--json", "--data-dir", str(directory)]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
-    return found
-
-
 @pytest.fixture
 def served(directory: Path, tmp_path: Path) -> Iterator[Path]:
     file = tmp_path / "session.txt"
@@ -58,12 +51,15 @@ def served(directory: Path, tmp_path: Path) -> Iterator[Path]:
     process.wait(20)
 
 
-def test_book_and_candles_are_whole_without_a_viewer(served: Path) -> None:
+def test_book_and_candles_are_whole_without_a_viewer(
+    served: Path, engine_status: Callable[[Path], dict[str, Any]]
+) -> None:
     found: dict[str, Any] = {}
     end = time.monotonic() + LIMIT_S
     while found.get("stream", {}).get("state") != "ended" or not found["store"]["candles"]:
         assert time.monotonic() < end, found
-        found = status(served)
+        time.sleep(0.05)
+        found = engine_status(served)
     assert found["engine"]["speed"] == "max"
     book = found["books"]["TESTUSDT"]
     assert (book["state"], book["last_update_id"]) == ("synchronised", LAST_UPDATE)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def replayed(tmp_path: Path) -> Path:
+def replayed(tmp_path: Path, engine_status: Callable[[Path], dict[str, Any]]) -> Path:
     """Replay the session of 650 s as fast as it goes; return the data directory."""
     files = sorted(Path(RECORDINGS or "", "recordings").glob("btcusdt_*.gz"))
     assert len(files) == 2
@@ -43,8 +44,9 @@ def replayed(tmp_path: Path) -> Path:
     )
     try:
         end = time.monotonic() + LIMIT_S
-        while asked(directory, "status", "--json").get("stream", {}).get("state") != "ended":
+        while engine_status(directory).get("stream", {}).get("state") != "ended":
             assert time.monotonic() < end, "the replay did not end"
+            time.sleep(0.05)
     finally:
         process.terminate()
         process.wait(20)

@@ -108,6 +108,10 @@ async def truth(running, symbol: str, first_ms: int, last_ms: int) -> list:
     return record
 
 
+def is_told(engine, words: str) -> bool:
+    return any(words in notice.text for notice in engine.notices.after(0))
+
+
 async def test_case_31_disk_full_and_back(exchange_at, engine_on, eventually) -> None:
     running, engine = await started(exchange_at, engine_on, eventually)
     writer = engine.store.writer
@@ -121,13 +125,13 @@ async def test_case_31_disk_full_and_back(exchange_at, engine_on, eventually) ->
     assert writer.counters.queued < MOST_QUEUED
     assert engine.state == "running"
     assert engine.store.reader.candles("BTCUSDT", "1m", limit=5), "what is stored can be read"
-    assert any("disk is full" in notice.text for notice in engine.notices.after(0))
+    await eventually(lambda: is_told(engine, "disk is full"))
     limit_pages(engine.store, None)
     await eventually(lambda: not writer.counters.is_stalled, 30)
     await assert_whole(engine, running, eventually, full_ms + 9 * MINUTE_MS)
     assert engine.supervisor.stats.reconnects == 0
     assert writer.counters.refused == 0
-    assert any("writes again" in notice.text for notice in engine.notices.after(0))
+    await eventually(lambda: is_told(engine, "writes again"))
 
 
 async def test_case_31_an_engine_that_stops_on_a_full_disk_fetches_what_it_gave_up(

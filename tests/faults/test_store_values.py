@@ -137,7 +137,12 @@ async def test_case_26_microseconds_of_rest_are_milliseconds_in_the_store(
     now_ms = running.exchange.now_ms
     record = await truth(running, "BTCUSDT", from_ms, now_ms)
     running.faults.clear_rest()
-    running.faults.rest_answer(200, body=in_microseconds(record, every), count=1, paths=("klines",))
+    running.faults.rest_answer(200, body=in_microseconds(record, every), paths=("klines",))
+    last_ms = record[-1].open_time_ms
+    await eventually(
+        lambda: engine.store.reader.missing("BTCUSDT", "1m", from_ms, last_ms + MINUTE_MS) == []
+    )
+    running.faults.clear_rest()
     await assert_whole(engine, running, alone)
     rows = engine.store.reader.candles("BTCUSDT", "1m", start_ms=from_ms)
     assert all(candle.open_time_ms < 10**14 for candle in rows)

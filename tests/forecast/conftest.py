@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
 import shutil
@@ -20,6 +21,7 @@ from engine.forecast.protocol import (
     from_trainer,
     line,
 )
+from engine.forecast.registry import MANIFEST
 
 MINUTE_MS = 60_000
 START_MS = 1_700_000_000_000 // 86_400_000 * 86_400_000
@@ -127,15 +129,25 @@ def make_job():
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A model trained once by the real trainer on a market with a strong planted signal."""
-    directory = tmp_path_factory.mktemp("trained")
-    job = job_for(directory, make_market(9_000, 3, 0.2), networks=2, epochs=6)
-    one = Trainer()
-    one.send(job)
-    result = one.result()
-    one.close()
-    assert isinstance(result, Result), result
-    return Path(job.out_dir)
+    """A model trained once by the real trainer on a market with a strong planted signal.
+
+    Processes that share the tests of one run share the model: the first to need it trains it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        directory = shared / "trained"
+        if not (directory / "out" / MANIFEST).exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+            job = job_for(directory, make_market(9_000, 3, 0.2), networks=2, epochs=6)
+            one = Trainer()
+            one.send(job)
+            result = one.result()
+            one.close()
+            assert isinstance(result, Result), result
+    return directory / "out"
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ class Exchange:
         self.notices: list[tuple[str, str]] = []
         self.asked: list[tuple[str, str, int]] = []
         self.store = Store.open(directory, source="demo")
+        self.store.writer._gather_s = 0.005  # tests wait for most commits one by one
         self.desk_options = desk
         self.desk = self.make_desk()
 

@@ -22,6 +22,7 @@ np.save(sys.argv[3], np.asarray(model(windows, training=False))[:, 0])
 """
 
 
+@pytest.mark.long
 def test_a_planted_signal_is_learnt_and_labelled_with_care(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     assert metrics["accuracy"] > 0.56
@@ -57,6 +58,7 @@ def test_numpy_scores_as_keras_does(trained, tmp_path):
     assert np.ptp(model.probability(windows)) > 0.05, "the networks say something"
 
 
+@pytest.mark.long
 def test_cancel_is_obeyed_between_batches_and_the_input_end_is_the_end(
     trainer, make_job, market, tmp_path
 ):
@@ -73,6 +75,7 @@ def test_cancel_is_obeyed_between_batches_and_the_input_end_is_the_end(
     assert not (tmp_path / "out" / "MANIFEST.sha256").exists()
 
 
+@pytest.mark.long
 def test_the_tutorial_claims_on_a_random_walk_what_it_can_not_keep(
     trainer, make_job, market, tmp_path
 ):

@@ -135,6 +135,13 @@ def test_a_candle_that_the_stream_brings_late_was_no_gap(store: Store) -> None:
     assert rows(store) == [(2, 3, "open")], "REST was faster than the late stream"
 
 
+def test_tries_count_each_time_that_the_exchange_was_asked(store: Store) -> None:
+    note(store, 0, 2)
+    empty(store, 0, 2, at(5))
+    put(store, 0, 2)
+    assert store.reader.query("SELECT state, tries FROM gap") == [{"state": "filled", "tries": 2}]
+
+
 def test_what_an_outage_lost_stays_in_the_ledger_whoever_brings_it(store: Store) -> None:
     note(store, 0, 2)
     put(store, 0, 2, Source.STREAM)

@@ -120,6 +120,20 @@ def test_the_size_limit_takes_the_oldest_days_of_all_and_gives_space_back(
     assert store.reader.first_open_time("AUSDT", "1m") == START_MS + 13 * DAY_MS
 
 
+def test_what_is_kept_in_any_case_ends_the_search_for_space(store: Store, minute: Minute) -> None:
+    fill(store, minute, "AUSDT", 2)
+    half_days = [Candle(START_MS + n * DAY_MS // 2, 1.0, 2.0, 0.5, 1.5, 1.0, 1.0) for n in range(4)]
+    store.writer.put_candles("AUSDT", "12h", half_days, Source.REST).result(10)
+    turns = iter(range(100))
+    keep_from_ms = START_MS + DAY_MS + 90_500  # inside a minute, and inside half a day
+
+    pruner = Pruner(store.writer, lambda: next(turns) and None)
+    deleted, fits = pruner.by_size(1, keep_from_ms)
+    assert (deleted, fits) == (DAY_ROWS + 1 + 2, False)
+    assert store.reader.first_open_time("AUSDT", "1m") == START_MS + DAY_MS + MINUTE_MS
+    assert store.reader.candles("AUSDT", "12h") == half_days[2:]
+
+
 def test_old_notes_go_and_new_ones_stay(store: Store) -> None:
     now_ms = START_MS + 500 * DAY_MS
 

@@ -98,6 +98,7 @@ def _without_order(results: Any) -> dict[str, int]:
 
 def test_results_come_in_the_order_of_the_candles(tmp_path: Path) -> None:
     with Store.open(tmp_path, source="live") as store:
+        store.writer._gather_s = 0.005
         store.writer.put_candles("BUSDT", "1m", [candle(0)], Source.STREAM).result(10)
         results = store.writer.put_closed(
             [

@@ -76,6 +76,20 @@ def test_columns_are_arrays_with_nan_for_the_unknown(store: Store, minute: Minut
     assert all(len(values) == 0 for values in store.reader.columns("NOSUCH", "1m").values())
 
 
+def test_missing_of_years_is_read_in_pieces(
+    store: Store, minute: Minute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = {3, 4, 6, 11}  # within a piece, at its end and at its beginning
+    rows = [minute(index) for index in range(12) if index not in lost]
+    store.writer.put_candles(*SERIES, rows, Source.REST).result(10)
+    span = (START_MS, START_MS + 12 * MINUTE_MS)
+    whole = store.reader.missing(*SERIES, *span)
+    assert sum((end - start) // MINUTE_MS for start, end in whole) == len(lost)
+    for piece in (1, 2, 3, len(rows), len(rows) + 1):
+        monkeypatch.setattr("engine.store.reader._PIECE_ROWS", piece)
+        assert store.reader.missing(*SERIES, *span) == whole
+
+
 def test_missing_is_merged_and_bounded_by_the_range(store: Store, minute: Minute) -> None:
     fill(store, [minute(index) for index in (0, 1, 4, 5, 9)])
 
@@ -164,6 +178,7 @@ def test_the_ledger_is_never_changed(
     tmp_path: Path, minute: Minute, table: str, change: str
 ) -> None:
     with Store.open(tmp_path, source="live") as store:
+        store.writer._gather_s = 0.005
         fill(store, [minute(0)])
         for ledger in (
             "INSERT INTO prediction VALUES (1, 1, '1m', 'v1', 0, 300, 1, 0.6, 'abc', 60, 1)",
@@ -171,6 +186,7 @@ def test_the_ledger_is_never_changed(
         ):
             store.writer.run(lambda c, sql=ledger: c.execute(sql)).result(10)
     with Store.open(tmp_path, source="live") as store:
+        store.writer._gather_s = 0.005
         before = store.reader.query(f"SELECT * FROM {table}")
         with pytest.raises(sqlite3.IntegrityError, match=r"is never (changed|deleted)"):
             store.writer.run(lambda c: c.execute(change)).result(10)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from engine.market import forecast
 from engine.market.candle import Candle
 from engine.market.interval import INTERVALS
 from engine.market.trade import Trade
@@ -224,7 +225,7 @@ def storage(**changes: Any) -> contract.StorageSection:
     )
 
 
-MODEL = contract.ModelInfo(
+MODEL = forecast.ModelInfo(
     version="v000012",
     created_wall_ms=WALL_MS - 2 * 3_600_000,
     rows=19_650,
@@ -239,7 +240,7 @@ MODEL = contract.ModelInfo(
 )
 
 
-def predictions(count: int = 40) -> tuple[contract.PredictionRow, ...]:
+def predictions(count: int = 40) -> tuple[forecast.PredictionRow, ...]:
     chance = random.Random(13)
     rows = []
     newest = INTERVALS["1m"].floor(NOW_MS) - 60_000
@@ -251,13 +252,13 @@ def predictions(count: int = 40) -> tuple[contract.PredictionRow, ...]:
         price = closes[open_ms]
         after = closes.get(due_open_ms)
         if after is None or due_open_ms > newest:
-            row = contract.PredictionRow(
+            row = forecast.PredictionRow(
                 open_ms, due_open_ms + 60_000, price, p_up, None, "waiting", model="v000012"
             )
         else:
             outcome = int(after > price)
             state = "hit" if (p_up >= 0.5) == bool(outcome) else "miss"
-            row = contract.PredictionRow(
+            row = forecast.PredictionRow(
                 open_ms, due_open_ms + 60_000, price, p_up, outcome, state, after, "v000012"
             )
         rows.append(row)
@@ -275,7 +276,7 @@ def forecast(
         model=MODEL,
         latest=recent[-1],
         recent=recent,
-        record=contract.TrackRecord(
+        record=forecast.TrackRecord(
             resolved=912,
             hit_rate=0.531,
             low=0.459,
@@ -289,8 +290,8 @@ def forecast(
     return msgspec.structs.replace(section, **changes)
 
 
-def job(state: str = "training", **changes: Any) -> contract.JobInfo:
-    section = contract.JobInfo(
+def job(state: str = "training", **changes: Any) -> forecast.JobInfo:
+    section = forecast.JobInfo(
         symbol="BTCUSDT",
         interval="1m",
         recipe="honest",

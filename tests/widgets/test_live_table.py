@@ -145,7 +145,7 @@ async def test_the_mouse_selects_scrolls_and_reports_titles(one_widget, texts) -
         await pilot.click(LiveTable, offset=(3, 2))
         assert [m.key for m in sent(messages, LiveTable.Chosen)] == ["S04"]
         await pilot.click(LiveTable, offset=(15, 0))
-        titles = [m.column for m in sent(messages, LiveTable.HeaderClicked)]
+        titles = [m.key for m in sent(messages, LiveTable.HeaderClicked)]
         assert titles == ["last"]
 
 

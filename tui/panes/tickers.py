@@ -182,12 +182,12 @@ class TickersPane(Pane):
     def on_live_table_header_clicked(self, message: LiveTable.HeaderClicked) -> None:
         """Sort by the column whose title was clicked; again: the other way round."""
         message.stop()
-        if message.column not in SORTS:
+        if message.key not in SORTS:
             return
-        if message.column == self.sort_key:
+        if message.key == self.sort_key:
             self.action_reverse()
         else:
-            self._sort_by(message.column)
+            self._sort_by(message.key)
 
     # --- drawing
 

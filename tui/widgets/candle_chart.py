@@ -11,20 +11,22 @@ from tui.widgets.candle_geometry import Bar, Mark
 from tui.widgets.chart_painter import ChartPainter, Column
 from tui.widgets.chart_scene import Scene, build_scene
 from tui.widgets.chart_view import ChartView
-from tui.widgets.line_widget import Line, LineWidget
+from tui.widgets.line_widget import Line, PaintedWidget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
     from textual import events
 
     from tui.widgets.glyphs import Glyphs
+    from tui.widgets.line_widget import WidgetOptions
     from tui.widgets.palette import Palette
 
 __all__ = ["Bar", "CandleChart", "Mark"]
 
 
-class CandleChart(LineWidget, can_focus=True):
+class CandleChart(PaintedWidget, can_focus=True):
     """Candles; keys zoom, pan and move the crosshair."""
 
     class NeedsOlder(Message):
@@ -66,18 +68,8 @@ class CandleChart(LineWidget, can_focus=True):
         Binding("escape", "crosshair_off", "No crosshair", id="chart.crosshair_off", show=False),
     ]
 
-    def __init__(
-        self,
-        palette: Palette,
-        glyphs: Glyphs,
-        *,
-        name: str | None = None,
-        id: str | None = None,  # noqa: A002
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(name=name, id=id, classes=classes)
-        self.palette = palette
-        self.glyphs = glyphs
+    def __init__(self, palette: Palette, glyphs: Glyphs, **options: Unpack[WidgetOptions]) -> None:
+        super().__init__(palette, glyphs, **options)
         self._painter = ChartPainter(palette, glyphs)
         self._view = ChartView()
         self._bars: tuple[Bar, ...] = ()

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 from rich.style import Style
 
 from tui.widgets import formats
-from tui.widgets.line_widget import Line, LineWidget, Piece
+from tui.widgets.line_widget import Line, PaintedWidget, Piece
 from tui.widgets.meter import bar, meter
 from tui.widgets.number_column import NumberColumn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
     from tui.widgets.glyphs import Glyphs
+    from tui.widgets.line_widget import WidgetOptions
     from tui.widgets.palette import Palette
 
 Level = tuple[float, float]
@@ -50,25 +52,15 @@ class _Columns:
     total: int
 
 
-class Ladder(LineWidget):
+class Ladder(PaintedWidget):
     """Asks from the worst to the best, the spread, bids from the best to the worst, and a meter.
 
     Bars show the cumulative quantity up to a level, both sides on one scale. The meter shows the
     bids' share in the quantity of all levels in sight.
     """
 
-    def __init__(
-        self,
-        palette: Palette,
-        glyphs: Glyphs,
-        *,
-        name: str | None = None,
-        id: str | None = None,  # noqa: A002
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(name=name, id=id, classes=classes)
-        self.palette = palette
-        self.glyphs = glyphs
+    def __init__(self, palette: Palette, glyphs: Glyphs, **options: Unpack[WidgetOptions]) -> None:
+        super().__init__(palette, glyphs, **options)
         self._book = _Book()
         self._sizes = NumberColumn()
         self._totals = NumberColumn()

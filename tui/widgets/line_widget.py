@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -13,6 +13,10 @@ from textual.widget import Widget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Unpack
+
+    from tui.widgets.glyphs import Glyphs
+    from tui.widgets.palette import Palette
 
 Piece = tuple[str, Style]
 """A text and its style."""
@@ -77,6 +81,14 @@ def to_strip(line: Sequence[Piece], width: int, base: Style) -> Strip:
     return Strip(segments, width)
 
 
+class WidgetOptions(TypedDict, total=False):
+    """What every Textual widget takes."""
+
+    name: str | None
+    id: str | None
+    classes: str | None
+
+
 class LineWidget(Widget):
     """A widget that shows lines and repaints only where they differ from those on the screen.
 
@@ -90,14 +102,8 @@ class LineWidget(Widget):
     }
     """
 
-    def __init__(
-        self,
-        *,
-        name: str | None = None,
-        id: str | None = None,  # noqa: A002
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(name=name, id=id, classes=classes)
+    def __init__(self, **options: Unpack[WidgetOptions]) -> None:
+        super().__init__(**options)
         self._lines: list[Line] = []
         self._strips: dict[int, Strip] = {}
         self._strips_key: tuple[int, Style] | None = None
@@ -167,3 +173,12 @@ class LineWidget(Widget):
             line = self._lines[y] if y < len(self._lines) else ()
             strip = self._strips[y] = to_strip(line, width, base)
         return strip
+
+
+class PaintedWidget(LineWidget):
+    """A `LineWidget` that draws in the colours of a palette and with the signs of a set."""
+
+    def __init__(self, palette: Palette, glyphs: Glyphs, **options: Unpack[WidgetOptions]) -> None:
+        super().__init__(**options)
+        self.palette = palette
+        self.glyphs = glyphs

@@ -16,10 +16,12 @@ from tui.widgets.table_layout import Column, column_widths, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
     from textual import events
 
     from tui.widgets.glyphs import Glyphs
+    from tui.widgets.line_widget import WidgetOptions
     from tui.widgets.palette import Palette
 
 __all__ = ["Cell", "Column", "LiveTable", "TableRow"]
@@ -38,47 +40,31 @@ class TableRow(NamedTuple):
     cells: tuple[Cell, ...]
 
 
+class TableMessage(Message):
+    """What happened to a table; `key` is that of the row, or of the column, that is meant."""
+
+    def __init__(self, table: LiveTable, key: str) -> None:
+        super().__init__()
+        self.table = table
+        self.key = key
+
+    @property
+    def control(self) -> LiveTable:
+        """The table."""
+        return self.table
+
+
 class LiveTable(ScrollView, can_focus=True):
     """A table that repaints only the cells that changed."""
 
-    class Chosen(Message):
+    class Chosen(TableMessage):
         """Enter or a click on a row."""
 
-        def __init__(self, table: LiveTable, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> LiveTable:
-            """The table."""
-            return self.table
-
-    class Highlighted(Message):
+    class Highlighted(TableMessage):
         """The user moved the cursor to another row."""
 
-        def __init__(self, table: LiveTable, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> LiveTable:
-            """The table."""
-            return self.table
-
-    class HeaderClicked(Message):
+    class HeaderClicked(TableMessage):
         """A click on the title of a column."""
-
-        def __init__(self, table: LiveTable, column: str) -> None:
-            super().__init__()
-            self.table = table
-            self.column = column
-
-        @property
-        def control(self) -> LiveTable:
-            """The table."""
-            return self.table
 
     DEFAULT_CSS = """
     LiveTable {
@@ -107,11 +93,9 @@ class LiveTable(ScrollView, can_focus=True):
         glyphs: Glyphs,
         *,
         show_header: bool = True,
-        name: str | None = None,
-        id: str | None = None,  # noqa: A002
-        classes: str | None = None,
+        **options: Unpack[WidgetOptions],
     ) -> None:
-        super().__init__(name=name, id=id, classes=classes)
+        super().__init__(**options)
         self.palette = palette
         self.glyphs = glyphs
         self._columns = tuple(columns)

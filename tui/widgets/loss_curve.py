@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from tui.widgets.line_widget import Line, LineWidget
+from tui.widgets.line_widget import Line, PaintedWidget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
     from rich.style import Style
 
     from tui.widgets.glyphs import Glyphs
+    from tui.widgets.line_widget import WidgetOptions
     from tui.widgets.palette import Palette
 
 _TO_ASCII = str.maketrans("┌┐└┘┤├┬┴┼─│", "+++++++++-|")
@@ -64,21 +66,11 @@ def loss_plot(
     return [row.translate(_TO_ASCII) for row in rows] if is_ascii else rows
 
 
-class LossCurve(LineWidget):
+class LossCurve(PaintedWidget):
     """Loss and validation loss by epoch, with a legend that tells the last values."""
 
-    def __init__(
-        self,
-        palette: Palette,
-        glyphs: Glyphs,
-        *,
-        name: str | None = None,
-        id: str | None = None,  # noqa: A002
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(name=name, id=id, classes=classes)
-        self.palette = palette
-        self.glyphs = glyphs
+    def __init__(self, palette: Palette, glyphs: Glyphs, **options: Unpack[WidgetOptions]) -> None:
+        super().__init__(palette, glyphs, **options)
         self._losses: tuple[tuple[float, ...], tuple[float, ...], int] = ((), (), 0)
         self._drawn: object = None
 

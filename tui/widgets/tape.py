@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tui.widgets import formats
-from tui.widgets.line_widget import Line, LineWidget
+from tui.widgets.line_widget import Line, PaintedWidget
 from tui.widgets.number_column import NumberColumn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
     from tui.widgets.glyphs import Glyphs
+    from tui.widgets.line_widget import WidgetOptions
     from tui.widgets.palette import Palette
 
 SECONDS, MILLISECONDS = 9, 13
@@ -26,24 +28,14 @@ class TapeRow(NamedTuple):
     is_sell: bool
 
 
-class Tape(LineWidget):
+class Tape(PaintedWidget):
     """Time, side, price and quantity of the newest trades.
 
     An arrow up is a trade whose taker bought, an arrow down one whose taker sold.
     """
 
-    def __init__(
-        self,
-        palette: Palette,
-        glyphs: Glyphs,
-        *,
-        name: str | None = None,
-        id: str | None = None,  # noqa: A002
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(name=name, id=id, classes=classes)
-        self.palette = palette
-        self.glyphs = glyphs
+    def __init__(self, palette: Palette, glyphs: Glyphs, **options: Unpack[WidgetOptions]) -> None:
+        super().__init__(palette, glyphs, **options)
         self._rows: tuple[TapeRow, ...] = ()
         self._decimals = (2, 4)
         self._note = ""

@@ -1,0 +1,90 @@
+"""Backfills of many markets and the ledger of gaps from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.commands.backfill_jobs import duration, progress_line
+from engine.service import contract
+from engine.store import Store, gaps
+
+MINUTE_MS = 60_000
+START_MS = 1_734_652_800_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("backfill", "--days", "3"), ("--markets",)),
+        (("backfill", "BTCUSDT"), ("--start", "--days")),
+        (("backfill", "BTCUSDT", "--days", "3", "--start", "2024-01-01"), ("--start", "--days")),
+        (("backfill", "--markets", "all", "--days", "1", "--interval", "7m"), ("7m",)),
+        (("gaps", "--symbol", "B!"), ("'B!' is no symbol",)),
+    ],
+)
+def test_mistakes_are_sentences(
+    klinetop: Any, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    found = klinetop(*arguments)
+    assert (found.status, found.out) == (2, "")
+    assert all(word in found.err for word in words), found.err
+
+
+def test_a_job_goes_through_the_engine_and_is_followed(klinetop: Any, scripted: Any) -> None:
+    scripted.answers[contract.BackfillMarkets] = contract.Done(
+        "Backfill 7: 2 markets.", {"job": 7, "markets": 2}
+    )
+    figures = {"job": 7, "state": "done", "message": "2,880 candles fetched", "rows": 2880}
+    scripted.answers[contract.BackfillState] = contract.Done(data=figures)
+    found = klinetop("backfill", "--markets", "usdt,B*", "--days", "1", "--json")
+    assert found.status == 0
+    assert json.loads(found.out)["rows"] == 2880
+    (asked,) = [one for one in scripted.requests if isinstance(one, contract.BackfillMarkets)]
+    assert asked.end_ms - asked.start_ms == 86_400_000
+    assert len(asked.markets) == 2
+    scripted.answers[contract.BackfillState] = contract.Done(
+        data={**figures, "state": "failed", "message": "The disk is full."}
+    )
+    found = klinetop("backfill", "--markets", "all", "--days", "1")
+    assert (found.status, found.out) == (1, "")
+    assert "Backfill 7 is failed: The disk is full.\n" in found.err
+    scripted.answers[contract.CancelBackfill] = contract.Done("1 backfill is cancelled.")
+    assert klinetop("backfill", "--cancel").err == "1 backfill is cancelled.\n"
+
+
+def test_the_ledger_is_printed_newest_first(klinetop: Any, tmp_path: Path) -> None:
+    directory = tmp_path / "own"
+    with Store.open(directory, source="live") as store:
+        for minute, reason in ((0, "the engine was not running"), (9, "no connection: cut")):
+            where = (START_MS + minute * MINUTE_MS, START_MS + (minute + 2) * MINUTE_MS)
+            store.writer.run(
+                lambda db, where=where, reason=reason: gaps.note_missing(
+                    db, "BTCUSDT", "1m", [where], 5, reason=reason, now_ms=START_MS
+                )
+            ).result(10)
+    found = klinetop("gaps", "--data-dir", str(directory))
+    lines = found.out.splitlines()
+    assert "no connection: cut" in lines[1]
+    assert "2024-12-20 00:00" in lines[2]
+    assert found.err == "2 gaps: candles 4 open.\n"
+    told = json.loads(klinetop("gaps", "--data-dir", str(directory), "--json").out)
+    assert (told["total"], told["candles_by_state"]) == (2, {"open": 4})
+    nothing = klinetop("gaps", "--data-dir", str(directory), "--state", "filled")
+    assert (nothing.out, nothing.err) == ("", "No gap is in the ledger.\n")
+
+
+def test_progress_in_words() -> None:
+    figures = {
+        "rows": 1200, "wanted": 60_000, "rows_per_s": 350.4, "eta_s": 168.0, "series_left": 3,
+        "note": "Requests wait 28 s.",
+    }  # fmt: skip
+    assert progress_line(figures) == (
+        "1,200 of 60,000, 350/s, 3 min left, 3 series, Requests wait 28 s."
+    )
+    assert [duration(s) for s in (45, 600, 12_000, 200_000)] == [
+        "45 s", "10 min", "3 h 20 min", "2 d 7 h"
+    ]  # fmt: skip
