@@ -51,10 +51,10 @@ class Exchange:
 
 
 @contextlib.contextmanager
-def wide_exchange() -> Iterator[Exchange]:
-    """Run the exchange beside the caller."""
+def wide_exchange(*arguments: str) -> Iterator[Exchange]:
+    """Run the exchange beside the caller; `arguments` are those of `benchmarks.wide_exchange`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.wide_exchange"],
+        [sys.executable, "-m", "benchmarks.wide_exchange", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -141,12 +141,13 @@ class Samples:
 def compare(directory: Path, exchange: Exchange, from_ms: int, to_ms: int) -> dict[str, int]:
     """Compare what is stored of [from_ms, to_ms) with the exchange's own record."""
     reader = open_reader(directory)
-    found = {"sent": 0, "missing": 0, "different": 0}
+    found = {"sent": 0, "missing": 0, "different": 0, "extra": 0}
     for symbol, rows in exchange.tell(f"candles {from_ms} {to_ms}").items():
         stored = {
             candle.open_time_ms: (candle.open, candle.high, candle.low, candle.close, candle.volume)
-            for candle in reader.candles(symbol, "1m")
+            for candle in reader.candles(symbol, "1m", start_ms=from_ms, end_ms=to_ms)
         }
+        found["extra"] += len(stored.keys() - {open_ms for open_ms, *_ in rows})
         for open_ms, *told in rows:
             found["sent"] += 1
             found["missing"] += open_ms not in stored
@@ -186,7 +187,8 @@ def run(seconds: float) -> None:
         memory=f"{first:.0f} MB, at the end {last:.0f} MB, "
         f"slope {samples.slope_mb_per_h():+.1f} MB/h",
         closed_candles=f"{result['sent']:,} at the exchange, {result['missing']} missing, "
-        f"{result['different']} different, {by_stream[1] - by_stream[0]:,} by stream",
+        f"{result['different']} different, {result['extra']} extra, "
+        f"{by_stream[1] - by_stream[0]:,} by stream",
         dropped_and_bad=f"{stream['dropped']} and {stream['bad']}",
         reconnects=f"{stream['reconnects']}",
         lag=f"{stream['loop_lag_ms']:.0f} ms of the loop, "

@@ -70,15 +70,15 @@ class _Heard:
     """What the simulated exchange said, kept until an engine runs that can be told."""
 
     def __init__(self) -> None:
-        self._reasons: list[str] = []
+        self._ends: list[tuple[str, int | None]] = []
         self._notes: list[str] = []
         self._engine: Engine | None = None
 
-    def ended(self, reason: str) -> None:
+    def ended(self, reason: str, time_ms: int | None) -> None:
         if self._engine is None:
-            self._reasons.append(reason)
+            self._ends.append((reason, time_ms))
         else:
-            self._engine.source_ended(reason)
+            self._engine.source_ended(reason, time_ms)
 
     def noted(self, note: str) -> None:
         if self._engine is None:
@@ -90,8 +90,8 @@ class _Heard:
         self._engine = engine
         for note in self._notes:
             self.noted(note)
-        for reason in self._reasons:
-            self.ended(reason)
+        for reason, time_ms in self._ends:
+            self.ended(reason, time_ms)
 
 
 async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:

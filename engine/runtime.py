@@ -22,6 +22,7 @@ from engine.capture.history import HistoryKeeper
 from engine.capture.jobs import Jobs
 from engine.capture.ledger import Ledger
 from engine.capture.openings import Openings
+from engine.capture.page_check import PageCheck
 from engine.capture.quality import QualityKeeper
 from engine.capture.refill import Refill
 from engine.capture.rereads import Rereads
@@ -78,7 +79,7 @@ class Engine:
         self.notices = Notices()
         self.started_s = time.monotonic()
         loop = asyncio.get_running_loop()
-        self.clock = ExchangeClock(settings.effective_speed)
+        self.clock = ExchangeClock(settings.effective_speed, is_present=settings.source == "live")
         self.board = Board()
         self.recorder = make_recorder(
             settings, store, lambda: tuple(self.collector.books), self.notices.add
@@ -108,12 +109,14 @@ class Engine:
             on_hole=self._hole_seen,
             on_page=self.differences.stored,
         )
+        self.sessions = SessionLog(store, self.clock, lambda: self.supervisor.state)
         self.supervisor = StreamSupervisor(
             stream_url,
             on_event=self.collector.on_event,
             on_gap=self._streams_opened,
             on_bad=self._bad_message,
             on_raw=self.recorder.frame if self.recorder is not None else None,
+            on_session=self.sessions.connection,
             limits=limits,
         )
         self.history = HistoryKeeper(self.rest, store, self.board, self.collector, self.clock)
@@ -125,6 +128,7 @@ class Engine:
             self.rereads,
             speed=settings.effective_speed,
             stream=lambda: self.supervisor.state,
+            trouble=self.supervisor.trouble,
             looked_at=lambda: self.subscriptions.looked_at,
             on_notice=self.notices.add,
         )
@@ -139,7 +143,6 @@ class Engine:
             on_notice=self.notices.add,
         )
         self.openings = Openings(self.board, self.collector, self.rest, self.refill)
-        self.sessions = SessionLog(store, self.clock, lambda: self.supervisor.state)
         self.forecast = ForecastDesk(
             store,
             Path(settings.directory) / "models",
@@ -195,6 +198,7 @@ class Engine:
             ("health", self.health.run()),
             ("differences", self.differences.run()),
             ("house", self.housekeeper.run()),
+            ("pages", PageCheck(self.store.directory, self.notices.add).run()),
             ("quality", self.quality.run()),
             ("report", self.reports.run()),
             ("forecast", self.forecast.run()),
@@ -293,9 +297,15 @@ class Engine:
 
     # --- events ----------------------------------------------------------------------------
 
-    def source_ended(self, reason: str) -> None:
-        """The simulated exchange says that nothing more comes; the first reason counts."""
+    def source_ended(self, reason: str, time_ms: int | None) -> None:
+        """The simulated exchange says that nothing more comes; the first reason counts.
+
+        Args:
+            reason: Why, in words.
+            time_ms: The exchange's last time (epoch ms); None unknown.
+        """
         if self.state != "stopping" and self.supervisor.state.connection != "ended":
+            self.clock.stop(time_ms)
             self.supervisor.finish(reason)
             self.notices.add(
                 "info", f"{reason[:1].upper()}{reason[1:]}; what was stored stays here."

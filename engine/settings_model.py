@@ -119,7 +119,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history_days: Annotated[
         float | None,
         meta(
-            "days of 1m history to hold for each market; unset, the source decides",
+            "days of 1m history to fetch for each market of the watchlist; unset, 3 of a live"
+            " market, 7 of a demo, 60 of a replay; a market that only `markets` names is captured"
+            " from then on, and `klinetop backfill` fetches what was before",
             "a number above 0",
             low=TINY,
             high=20_000,

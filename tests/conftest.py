@@ -25,10 +25,11 @@ from engine.simulator.server import Running, serve
 from engine.store import Reader, Source, Store, promises
 from engine.store.symbols import symbol_id
 
-# A build must not fail by chance; developers' runs explore further each time.
-hypothesis.settings.register_profile("ci", derandomize=True, database=None)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+# A build must not fail by chance; developers' runs explore further each time. A busy machine is
+# no fault, so no example has a deadline.
+hypothesis.settings.register_profile("ci", derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile("developer", deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 
 def pytest_configure(config: pytest.Config) -> None:

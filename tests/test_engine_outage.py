@@ -75,9 +75,12 @@ async def test_an_outage_of_the_streams_leaves_no_hole(exchange_at, engine_on, e
     assert sum(gap["to_ms"] - gap["from_ms"] for gap in gaps) >= 2 * 3 * MINUTE_MS
     await eventually(lambda: storage_section(engine).gaps["filled"] == len(gaps))
     assert storage_section(engine).reconnects == 1
-    sessions = engine.store.reader.query("SELECT event, reason FROM session ORDER BY id")
-    assert [row["event"] for row in sessions] == ["connect", "disconnect", "connect"]
-    assert "503" in sessions[1]["reason"] or "cut" in sessions[1]["reason"]
+    for name in ("streams", "1"):
+        sessions = engine.store.reader.query(
+            "SELECT event, reason FROM session WHERE connection = ? ORDER BY id", (name,)
+        )
+        assert [row["event"] for row in sessions] == ["connect", "disconnect", "connect"]
+        assert "503" in sessions[1]["reason"] or "cut" in sessions[1]["reason"]
 
 
 async def test_rest_that_fails_after_the_outage_is_waited_for(

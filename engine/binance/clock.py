@@ -35,6 +35,8 @@ class ExchangeClock:
     Args:
         speed: Exchange seconds per local second; 1 but for a simulated exchange. With infinity
             (a replay as fast as it goes) the time is that of the newest event.
+        is_present: Whether the exchange shows the present; a replay's time says nothing about
+            this machine's wall clock.
         monotonic_s: Local clock in seconds.
 
     Attributes:
@@ -43,11 +45,16 @@ class ExchangeClock:
     """
 
     def __init__(
-        self, speed: float = 1.0, *, monotonic_s: Callable[[], float] = time.monotonic
+        self,
+        speed: float = 1.0,
+        *,
+        is_present: bool = True,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.on_latency: Callable[[float], None] | None = None
         self._answers_kept_s = _ANSWERS_KEPT_S if speed == 1.0 else _WINDOW_S
         self._follows = math.isinf(speed)
+        self._is_present = is_present
         self._speed_ms = 0.0 if self._follows else speed * 1000.0
         self._monotonic_s = monotonic_s
         self._events: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
@@ -57,6 +64,7 @@ class ExchangeClock:
         self._refreshed_s = float("-inf")
         self._last_ms = 0
         self._ahead_since_s: float | None = None
+        self._is_stopped = False
 
     @property
     def is_set(self) -> bool:
@@ -80,9 +88,10 @@ class ExchangeClock:
     def wall_offset_ms(self) -> float | None:
         """Local wall clock minus exchange clock, in ms.
 
-        None before anything was observed, and where the exchange's clock does not run at 1.
+        None before anything was observed, and where the exchange's clock does not run at 1 or
+        shows another time than the present.
         """
-        if self._speed_ms != 1000.0 or not self.is_set:
+        if self._speed_ms != 1000.0 or not self._is_present or not self.is_set:
             return None
         return time.time() * 1000.0 - (self._offset() + 1000.0 * self._monotonic_s())
 
@@ -93,6 +102,8 @@ class ExchangeClock:
             event_time_ms: When the exchange made it (epoch ms).
             monotonic_s: Receipt on the local clock, if not now.
         """
+        if self._is_stopped:
+            return
         if self._follows:
             self._follow(event_time_ms)
             return
@@ -112,12 +123,25 @@ class ExchangeClock:
             sent_s: Local clock when the request left.
             received_s: Local clock when the answer was there.
         """
+        if self._is_stopped:
+            return
         if self._follows:
             self._follow(server_time_ms)
             return
         middle_s = (sent_s + received_s) / 2.0
         self._answers.append((received_s, server_time_ms - self._speed_ms * middle_s))
         self._refreshed_s = float("-inf")
+
+    def stop(self, time_ms: int | None = None) -> None:
+        """Stand still from now on: nothing more happens on the exchange, as after a replay.
+
+        Args:
+            time_ms: The exchange's last time (epoch ms); None takes the estimate of now.
+        """
+        if self._is_stopped or (time_ms is None and not self.is_set):
+            return
+        self._last_ms = self.now_ms() if time_ms is None else time_ms
+        self._is_stopped = True
 
     @property
     def first_ms(self) -> int | None:
@@ -133,7 +157,7 @@ class ExchangeClock:
         """
         if not self.is_set:
             return time.time_ns() // 1_000_000
-        if self._follows:
+        if self._follows or self._is_stopped:
             return self._last_ms
         now_s = self._monotonic_s()
         estimate_ms = int(self._offset() + self._speed_ms * now_s)

@@ -54,6 +54,7 @@ class Link:
         spoke: Whether any event came.
         alive: False once the connection has ended.
         silent: Whether it was given up for silence.
+        quiet_at_s: When it was last found quiet for too long to be called live (monotonic).
         is_watched: Whether silence and missing answers end it.
         always_speaks: Whether a confirmed stream pushes at least every few seconds.
     """
@@ -87,6 +88,7 @@ class Link:
         self.spoke = False
         self.alive = True
         self.silent = False
+        self.quiet_at_s = float("-inf")
         self.is_watched = True
         self.always_speaks = False
 
@@ -237,6 +239,8 @@ class Link:
             self._check_ready()
             now = time.monotonic()
             silent_s = now - self.last_message_s
+            if silent_s > limits.stale_s and self.always_speaks:
+                self.quiet_at_s = now
             if silent_s > self._silence_s and self.always_speaks:
                 self.silent = True
                 return f"the connection was silent for {silent_s:.0f} s"

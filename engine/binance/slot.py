@@ -28,6 +28,7 @@ EventHandler = Callable[[str, Event, int], None]
 GapHandler = Callable[[frozenset[str], str], None]
 BadHandler = Callable[[str, str], None]
 RawHandler = Callable[[int, str], None]
+SessionHandler = Callable[[str, int, str], None]
 
 # A server that goes down may tell its newest connection too: no second replacement before this.
 _SHUTDOWN_PAUSE_S = 10.0
@@ -46,6 +47,7 @@ class Shared:
     on_gap: GapHandler
     on_bad: BadHandler
     on_raw: RawHandler | None = None
+    on_session: SessionHandler | None = None
 
 
 @dataclass
@@ -61,15 +63,22 @@ class _Running:
 class Slot:
     """Keeps the streams in `wanted` flowing over one connection after another.
 
+    Args:
+        shared: What it has in common with other slots.
+        number: By which people tell it from the others, from 1.
+
     Attributes:
+        number: As given.
         event: Takes each event (see `LinkOwner`).
         wanted: The streams, in the order in which they are asked for.
         failure: Sentence for the last failed attempt; empty once connected.
         lost: Why the last connection ended; empty while one is there.
     """
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, number: int = 1) -> None:
         self._shared = shared
+        self.number = number
+        self._has_begun = False
         self._running: list[_Running] = []
         self._retiring: set[asyncio.Task[None]] = set()
         self._uncovered: dict[str, str] = {}
@@ -109,6 +118,22 @@ class Slot:
     def quiet_s(self, now_s: float) -> float:
         """Return the seconds since the last message at `now_s` (monotonic)."""
         return min((now_s - link.last_message_s for link in self.links), default=0.0)
+
+    def trouble(self, stream: str, within_s: float) -> str:
+        """Return why `stream` does not flow, or did not in the last `within_s` wall seconds.
+
+        Empty while it flows, and before it ever did.
+        """
+        links = self.links
+        if not links:
+            return self.failure or self.lost
+        carriers = [link for link in links if stream in link.confirmed]
+        if not carriers:
+            return self._uncovered.get(stream, "")
+        since_s = time.monotonic() - within_s
+        if all(link.quiet_at_s >= since_s for link in carriers):
+            return f"no message came for more than {self._shared.limits.stale_s:g} s"
+        return ""
 
     def wanted_changed(self) -> None:
         """Bring the subscriptions in line with `wanted`, soon."""
@@ -182,6 +207,9 @@ class Slot:
         if self.lost:
             self._shared.counters.reconnects += 1
             logger.info("Connected again after: %s.", self.lost)
+        if self.lost or not self._has_begun:
+            self._note("connect", f"after: {self.lost}" if self.lost else "first connection")
+        self._has_begun = True
         self.failure = self.lost = ""
         return running
 
@@ -237,6 +265,7 @@ class Slot:
         self._uncovered.update(dict.fromkeys(link.confirmed, reason))
         if not self.links:
             self.lost = reason
+            self._note("disconnect", reason)
         wait_s = full_jitter_s(self._backoff, limits.backoff_first_s, limits.backoff_cap_s)
         self._backoff += 1
         logger.warning("A stream connection ended: %s.", reason)
@@ -299,6 +328,10 @@ class Slot:
             handler(*arguments)
         except Exception as error:  # noqa: BLE001 - counted and logged like those of events
             self.event_failed(error)
+
+    def _note(self, event: str, reason: str) -> None:
+        if self._shared.on_session is not None:
+            self._call(self._shared.on_session, event, self.number, reason)
 
     def shutdown_announced(self, link: Link) -> None:
         """Replace the connection at once."""

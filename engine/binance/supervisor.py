@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -12,7 +13,15 @@ import aiohttp
 from yarl import URL
 
 from engine.binance.failures import is_loopback
-from engine.binance.slot import BadHandler, EventHandler, GapHandler, RawHandler, Shared, Slot
+from engine.binance.slot import (
+    BadHandler,
+    EventHandler,
+    GapHandler,
+    RawHandler,
+    SessionHandler,
+    Shared,
+    Slot,
+)
 from engine.binance.stream_types import (
     AttemptLimiter,
     Counters,
@@ -48,6 +57,8 @@ class StreamSupervisor:
         on_bad: Called with reason and text of a frame that could not be decoded.
         on_raw: Called with receipt time (wall clock, epoch ns) and text of each frame, before its
             events; answers to commands are left out. None costs nothing.
+        on_session: Called with `connect` or `disconnect`, the number of the connection (from 1) and
+            the reason, when one is lost or there again; not when it is replaced in time.
         limits: What to keep to.
     """
 
@@ -59,11 +70,13 @@ class StreamSupervisor:
         on_gap: GapHandler,
         on_bad: BadHandler,
         on_raw: RawHandler | None = None,
+        on_session: SessionHandler | None = None,
         limits: StreamLimits | None = None,
     ) -> None:
         self._url = URL(url.rstrip("/")) / "stream"
         self._handlers = (on_event, on_gap, on_bad)
         self._on_raw = on_raw
+        self._on_session = on_session
         self._limits = limits or StreamLimits()
         self._counters = Counters()
         self._rate = Rate()
@@ -110,6 +123,7 @@ class StreamSupervisor:
                     self._counters,
                     *self._handlers,
                     on_raw=self._on_raw,
+                    on_session=self._on_session,
                 )
                 try:
                     await self._work()
@@ -136,6 +150,19 @@ class StreamSupervisor:
             if not slot.links:
                 task.cancel()
         self._refresh()
+
+    def trouble(self, stream: str, within_s: float = 60.0) -> str:
+        """Return why one stream does not flow, or did not in the last `within_s` wall seconds.
+
+        Empty while it flows, before it ever did, and for one that is not wanted. The other
+        connections' troubles are not this stream's.
+        """
+        if self._ended:
+            return self._ended
+        for slot in self._slots:
+            if stream in slot.wanted:
+                return slot.trouble(stream, within_s)
+        return ""
 
     @property
     def state(self) -> StreamState:
@@ -213,11 +240,15 @@ class StreamSupervisor:
         # Even shares keep the burst of a minute's end short on each connection.
         shares = -(-len(names) // room)
         for share in range(shares):
-            slot = Slot(shared)
+            slot = Slot(shared, self._free_number())
             slot.wanted = dict.fromkeys(names[share::shares])
             self._slots[slot] = asyncio.create_task(slot.run())
         for slot in self._slots:
             slot.wanted_changed()
+
+    def _free_number(self) -> int:
+        taken = {slot.number for slot in self._slots}
+        return next(number for number in itertools.count(1) if number not in taken)
 
     def _let_go(self, slot: Slot) -> None:
         task = self._slots.pop(slot)

@@ -34,7 +34,6 @@ class SymbolBoard:
         self.last: float | None = None
         self.bid: float | None = None
         self.ask: float | None = None
-        self.last_event_wall_ms: int | None = None
         self.ticker_revision = 0
         self.book_revision = 0
         self.trades: deque[tuple[int, Trade]] = deque(maxlen=TAPE_LENGTH)

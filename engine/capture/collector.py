@@ -16,6 +16,7 @@ from engine.binance.events import (
 )
 from engine.market.interval import parse_interval
 from engine.store import PutResult, Source, WriteRefused
+from engine.store.errors import QueueFull
 
 if TYPE_CHECKING:
     import asyncio
@@ -51,7 +52,8 @@ class Collector:
     Attributes:
         books: The books that depth events go to.
         closed_seen: Closed candles pushed, each counted once.
-        store_failures: Candles that the store did not take.
+        store_failures: Candles that the store failed to write; what it did not take because too
+            many waited stands in the writer's own counter.
     """
 
     def __init__(
@@ -100,39 +102,33 @@ class Collector:
 
     # --- kinds of events ------------------------------------------------------------------------
 
-    def _on_kline(self, event: KlineEvent, receipt_ms: int) -> None:
+    def _on_kline(self, event: KlineEvent, _: int) -> None:
         symbol, interval, candle = event.symbol, event.interval, event.candle
         self._clock.observe(event.event_time_ms)
         self._board.set_candle(symbol, interval, candle)
         if candle.closed and self._last_closed.get((symbol, interval)) != candle:
             self._on_closed(symbol, interval, candle)
-        self._board.symbol(symbol).last_event_wall_ms = receipt_ms
 
     def _on_depth(self, event: DepthEvent, receipt_ms: int) -> None:
         feed = self.books.get(event.symbol)
         if feed is not None:
             feed.feed(event, receipt_ms)
-        self._board.symbol(event.symbol).last_event_wall_ms = receipt_ms
 
-    def _on_trade(self, event: TradeEvent, receipt_ms: int) -> None:
+    def _on_trade(self, event: TradeEvent, _: int) -> None:
         self._clock.observe(event.event_time_ms)
         self._board.add_trade(event.symbol, event.trade)
-        self._board.symbol(event.symbol).last_event_wall_ms = receipt_ms
 
-    def _on_ticker(self, event: TickerEvent, receipt_ms: int) -> None:
+    def _on_ticker(self, event: TickerEvent, _: int) -> None:
         self._clock.observe(event.event_time_ms)
         self._board.set_ticker(event.ticker, event.bid, event.ask)
-        self._board.symbol(event.symbol).last_event_wall_ms = receipt_ms
 
-    def _on_mini_ticker(self, event: MiniTickerEvent, receipt_ms: int) -> None:
+    def _on_mini_ticker(self, event: MiniTickerEvent, _: int) -> None:
         self._board.set_ticker(event.ticker, None, None)
-        self._board.symbol(event.symbol).last_event_wall_ms = receipt_ms
 
-    def _on_book_ticker(self, event: BookTickerEvent, receipt_ms: int) -> None:
+    def _on_book_ticker(self, event: BookTickerEvent, _: int) -> None:
         board = self._board.symbol(event.symbol)
         board.bid, board.ask = event.bid, event.ask
         board.ticker_revision = self._board.next_revision()
-        board.last_event_wall_ms = receipt_ms
 
     # --- closed candles -------------------------------------------------------------------------
 
@@ -203,7 +199,7 @@ class Collector:
         error: BaseException | None,
         refused: int,
     ) -> None:
-        if error is not None:
+        if error is not None and not isinstance(error, QueueFull):
             self.store_failures += len(times)
         if source is Source.STREAM and (error is not None or refused):
             # A page of REST is fetched again by whoever asked for it.

@@ -13,7 +13,7 @@ from engine.market.interval import parse_interval
 from engine.store.promises import TRADING, expected_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from engine.market.interval import Interval
     from engine.store import Reader
@@ -23,7 +23,8 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 _BY_SOURCE = (
     "count(*) FILTER (WHERE source = 1) AS stream, count(*) FILTER (WHERE source = 2) AS rest,"
-    " count(*) FILTER (WHERE source = 3) AS both, count(*) FILTER (WHERE source = 4) AS import"
+    " count(*) FILTER (WHERE source = 3) AS both, count(*) FILTER (WHERE source = 4) AS import,"
+    " count(*) FILTER (WHERE source = 2 AND trades = 0) AS untraded"
 )
 _PROMISED = (
     f"SELECT (SELECT name FROM symbol WHERE id = captured.symbol_id) AS symbol, {_BY_SOURCE}"  # noqa: S608
@@ -58,6 +59,7 @@ class Count(NamedTuple):
             likewise.
         holes: Expected ones that the exchange itself does not have.
         unfillable: Expected ones that are missing for good.
+        untraded: Those of `by_rest` in which nobody traded; the exchange need not push them.
     """
 
     expected: int = 0
@@ -67,6 +69,7 @@ class Count(NamedTuple):
     by_import: int = 0
     holes: int = 0
     unfillable: int = 0
+    untraded: int = 0
 
     @property
     def stored(self) -> int:
@@ -107,6 +110,7 @@ class _BySource(NamedTuple):
     rest: int
     both: int
     imported: int
+    untraded: int = 0
 
 
 _NONE = _BySource(0, 0, 0, 0)
@@ -157,9 +161,11 @@ def count_span(
 
 
 def _settled(expected: int, by_source: _BySource, given_up: tuple[int, int]) -> Count:
-    lacking = expected - sum(by_source)
+    sources = by_source[:4]
+    lacking = expected - sum(sources)
     holes = max(0, min(given_up[0], lacking))
-    return Count(expected, *by_source, holes, max(0, min(given_up[1], lacking - holes)))
+    unfillable = max(0, min(given_up[1], lacking - holes))
+    return Count(expected, *sources, holes, unfillable, by_source.untraded)
 
 
 def _stored(
@@ -182,7 +188,7 @@ def _stored(
 
 
 def _by_source(row: Mapping[str, int]) -> _BySource:
-    return _BySource(row["stream"], row["rest"], row["both"], row["import"])
+    return _BySource(row["stream"], row["rest"], row["both"], row["import"], row["untraded"])
 
 
 def _given_up(
@@ -230,11 +236,6 @@ def captured_intervals(reader: Reader, start_ms: int, end_ms: int) -> list[str]:
         (end_ms, start_ms),
     )
     return sorted((row["interval"] for row in rows), key=_length)
-
-
-def hours_of(start_ms: int, end_ms: int) -> Sequence[int]:
-    """Return the open times of the hours in [start_ms, end_ms)."""
-    return range(start_ms - start_ms % HOUR_MS, end_ms, HOUR_MS)
 
 
 def _length(interval: str) -> int:

@@ -18,9 +18,13 @@ MOST_SPANS = 6
 SYMBOLS_NAMED = 5
 _STATE_ORDER = ("open", "unfillable", "exchange_hole", "filled")
 _GAPS = (
-    "SELECT symbol.name AS symbol, interval, from_ms, to_ms, state, reason, tries, last_error"
-    " FROM gap JOIN symbol ON symbol.id = gap.symbol_id WHERE from_ms < ? AND to_ms > ?"
-    " ORDER BY from_ms, symbol.name"
+    "SELECT symbol.name AS symbol, gap.interval AS interval, max(gap.from_ms, captured.from_ms)"
+    " AS from_ms, min(gap.to_ms, coalesce(captured.to_ms, gap.to_ms)) AS to_ms, state, reason,"
+    " tries, last_error FROM gap JOIN symbol ON symbol.id = gap.symbol_id"
+    " JOIN captured ON captured.symbol_id = gap.symbol_id AND captured.interval = gap.interval"
+    " AND captured.from_ms < gap.to_ms"
+    " AND (captured.to_ms IS NULL OR captured.to_ms > gap.from_ms)"
+    " WHERE gap.from_ms < ? AND gap.to_ms > ? ORDER BY 3, 1"
 )
 
 
@@ -38,7 +42,7 @@ class _Row(NamedTuple):
 def day_gaps(
     reader: Reader, start_ms: int, end_ms: int, symbols: frozenset[str] | None = None
 ) -> tuple[GapSpan, ...]:
-    """Return the gaps of [start_ms, end_ms), clipped to it and merged.
+    """Return the gaps of what was captured in [start_ms, end_ms), clipped to it and merged.
 
     Ranges of many markets with one state and reason become one span where their times touch; more
     than six spans of a kind become one that tells how many ranges it has. What is still missing

@@ -18,6 +18,7 @@ from engine.capture.coverage import (
 from engine.capture.day_gaps import day_gaps
 from engine.capture.exchange_time import judged_until_ms, stored_exchange_time
 from engine.capture.hour_figures import stream_figures
+from engine.capture.sessions import STREAMS
 from engine.reports.values import DayReport, Loss, SeriesQuality, StatusChange, Streams, Totals
 
 if TYPE_CHECKING:
@@ -218,6 +219,7 @@ def _quality(kind: type[T], hours: _Hours, **others: Any) -> T:
         missing=count.missing,
         unfillable=count.unfillable,
         exchange_holes=count.holes,
+        untraded=count.untraded,
         stream_percent=_percent(count.stream_share),
         final_percent=_percent(count.share),
         cells=tuple(hour.share for hour in hours) if len(hours) == 24 else (),
@@ -237,7 +239,7 @@ def _streams(reader: Reader, day_ms: int) -> Streams:
     figures = stream_figures(reader, day_ms, day_ms + DAY_MS)
     note = ""
     if figures.clock_offset_ms is None:
-        note = _clock_note(stored_exchange_time(reader))
+        note = _clock_note(stored_exchange_time(reader), reader.meta("source"))
     return Streams(
         messages=figures.messages,
         reconnects=figures.reconnects,
@@ -253,9 +255,10 @@ def _streams(reader: Reader, day_ms: int) -> Streams:
     )
 
 
-def _clock_note(known: ExchangeTime | None) -> str:
+def _clock_note(known: ExchangeTime | None, source: str | None) -> str:
     if known is None or known.speed == 1.0:
-        return "nothing was received"
+        is_live = source in (None, "live")
+        return "nothing was received" if is_live else f"a {source} has a time of its own"
     if known.speed == 0.0:
         return "the replay ran as fast as it could"
     return f"the exchange's clock ran at {known.speed:g}x"
@@ -263,11 +266,11 @@ def _clock_note(known: ExchangeTime | None) -> str:
 
 def _losses(reader: Reader, day_ms: int) -> tuple[Loss, ...]:
     rows = reader.query(
-        "SELECT reason, count(*) AS count, min(exchange_ms) AS first_ms,"
-        " max(exchange_ms) AS last_ms FROM session WHERE event = 'disconnect'"
-        " AND reason NOT LIKE 'ended:%'"
-        " AND exchange_ms >= ? AND exchange_ms < ? GROUP BY reason ORDER BY count DESC, first_ms",
-        (day_ms, day_ms + DAY_MS),
+        "SELECT reason, count(*) AS count, count(DISTINCT connection) AS connections,"
+        " min(exchange_ms) AS first_ms, max(exchange_ms) AS last_ms FROM session"
+        " WHERE event = 'disconnect' AND connection <> ? AND exchange_ms >= ? AND exchange_ms < ?"
+        " GROUP BY reason ORDER BY count DESC, first_ms",
+        (STREAMS, day_ms, day_ms + DAY_MS),
     )
     return tuple(Loss(**row) for row in rows)
 

@@ -57,8 +57,9 @@ class Health:
                 self.figures = await asyncio.to_thread(self._read)
             except (StoreError, OSError) as error:
                 self.failures += 1
+                if str(error) != self.last_error:
+                    log.warning("store figures could not be read: %s", error)
                 self.last_error = str(error)
-                log.warning("store figures could not be read: %s", error)
             await asyncio.sleep(EVERY_S)
 
     def _tell_stall(self) -> None:

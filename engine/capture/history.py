@@ -38,12 +38,14 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 1.0
 RETRY_CAP_S = 30.0
+DISK_WAIT_S = 5.0
 SERIES_IN_MEMORY = 1_500
 NEW_GAP_MS = 3_600_000
 # Fills under way at once: most of their time they wait for an answer, for weight or for a COMMIT.
 # What is reserved for urgent ones is never taken by gaps, and what is for gaps never by jobs.
 WORKERS = {Priority.VIEWER: 4, Priority.HOLE: 12, Priority.JOB: 8}
 _REFUSED_FOR_GOOD = frozenset({-1100, -1120, -1121})
+_NEARLY_FULL = "the disk is nearly full; it goes on when there is space again"
 _OPEN = ("open",)
 _ASKED_OF_ALL = (Unreachable, Blocked, RateLimited)
 
@@ -97,7 +99,7 @@ class HistoryKeeper:
 
     def progress(self) -> BackfillProgress | None:
         """Return how far the fetching is; None when nothing is to be fetched."""
-        return self._progress.told(self.last_error if self._queue.has_later else "")
+        return self._progress.told(self._waits_for())
 
     def announce(self, series: int, candles: int) -> None:
         """Say how much a job will ask for that is not queued yet, for the progress."""
@@ -290,6 +292,9 @@ class HistoryKeeper:
                     self.current = self._trouble()
 
     async def _work_on(self, fill: Fill) -> None:
+        if self._is_held(fill):
+            self._queue.defer(fill, DISK_WAIT_S)
+            return
         try:
             await self.know_clock()
             is_whole = await self._filler.fill(fill, lambda: self._should_yield(fill))
@@ -312,7 +317,12 @@ class HistoryKeeper:
             self._queue.put_back(fill)
 
     def _should_yield(self, fill: Fill) -> bool:
-        return fill.done.cancelled() or self._queue.has_before(fill.priority)
+        is_wanted = not fill.done.cancelled() and not self._is_held(fill)
+        return not is_wanted or self._queue.has_before(fill.priority)
+
+    def _is_held(self, fill: Fill) -> bool:
+        """Whether a fill of a long job has to leave the last space to what is captured."""
+        return fill.is_bulk and self._store.writer.only_candles
 
     async def _failed(self, fill: Fill, error: RestError | StoreError) -> None:
         self._note_trouble(fill, str(error))
@@ -379,7 +389,13 @@ class HistoryKeeper:
         self._progress.ended(fill)
 
     def _trouble(self) -> str:
-        return f"waiting to try again: {self.last_error}" if self._queue.has_later else ""
+        why = self._waits_for()
+        return f"waiting to try again: {why}" if why else ""
+
+    def _waits_for(self) -> str:
+        if not self._queue.has_later:
+            return ""
+        return self.last_error or (_NEARLY_FULL if self._store.writer.only_candles else "")
 
     def _page_stored(self, fill: Fill, rows: int) -> None:
         self.rows_fetched += rows

@@ -106,7 +106,8 @@ class Housekeeper:
         unreachable = False
         while True:
             try:
-                self._watch.judge(await asyncio.to_thread(self._watch.free_bytes))
+                free, fate = await asyncio.to_thread(self._watch.look)
+                self._watch.judge(free, fate, self._store.damage)
                 unreachable = False
             except OSError as error:
                 if not unreachable:

@@ -80,9 +80,18 @@ class Jobs:
         self.rows = 0
 
     async def add(
-        self, words: Sequence[str], interval: str, start_ms: int, end_ms: int
+        self,
+        words: Sequence[str],
+        interval: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        takes_over: bool = False,
     ) -> tuple[int, int]:
         """Queue a job; returns its number and how many markets it is about.
+
+        With `takes_over` it does what an interrupted job with the same words, that is no longer
+        and ends no later, has left to do; that one is given up.
 
         Raises:
             UnknownMarkets: when no market is meant.
@@ -94,7 +103,7 @@ class Jobs:
         wall_ms = _wall_ms()
 
         def insert(db: sqlite3.Connection) -> int:
-            return int(
+            number = int(
                 db.execute(
                     "INSERT INTO backfill_job (markets, interval, start_ms, end_ms, state,"
                     " created_wall_ms, changed_wall_ms) VALUES (?, ?, ?, ?, 'waiting', ?, ?)"
@@ -102,6 +111,18 @@ class Jobs:
                     (json.dumps(list(words)), interval, start_ms, end_ms, wall_ms, wall_ms),
                 ).fetchone()[0]
             )
+            if takes_over:
+                db.execute(
+                    "UPDATE backfill_job SET state = 'cancelled', message = ?, changed_wall_ms = ?"
+                    " WHERE state IN ('waiting', 'running') AND id <> ? AND markets = ?"
+                    " AND interval = ? AND end_ms <= ? AND end_ms - start_ms <= ?",
+                    (
+                        f"backfill {number} went on with it",
+                        *(wall_ms, number, json.dumps(list(words)), interval),
+                        *(end_ms, end_ms - start_ms),
+                    ),
+                )
+            return number
 
         number = await asyncio.wrap_future(self._store.writer.run(insert))
         self._wake.set()

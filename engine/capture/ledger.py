@@ -15,6 +15,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from engine.binance.stream_names import kline
 from engine.capture import sweeps
 from engine.capture.gap_reasons import Reasons
 from engine.market.interval import DAY_MS, MINUTE_MS, parse_interval
@@ -56,6 +57,7 @@ class Ledger:
         rereads: Compares stored candles with the exchange's, daily.
         speed: Exchange seconds per wall second.
         stream: Tells the state of the streams.
+        trouble: Tells why one stream did not flow in so many wall seconds; empty when it did.
         looked_at: Tells the markets that somebody looks at.
         on_notice: Told what users should know, as level and text.
 
@@ -73,6 +75,7 @@ class Ledger:
         *,
         speed: float,
         stream: Callable[[], StreamState],
+        trouble: Callable[[str, float], str],
         looked_at: Callable[[], Collection[str]],
         on_notice: Callable[[str, str], None],
     ) -> None:
@@ -82,12 +85,15 @@ class Ledger:
         self._rereads = rereads
         self._speed = speed
         self._stream = stream
+        self._stream_trouble = trouble
         self._looked_at = looked_at
         self._on_notice = on_notice
         # Frames need a moment of wall time, which is long for a clock that runs fast.
         self._grace_ms = (
             GRACE_MS if math.isinf(speed) else max(GRACE_MS, int(GRACE_S * 1e3 * speed))
         )
+        # What was lost in a minute is looked for when its grace is over.
+        self._lately_s = max(GRACE_S, (MINUTE_MS + self._grace_ms) / 1000 / speed)
         self._reasons = Reasons(0)
         self._reopened: list[tuple[tuple[str, str], str]] = []
         self._wake = asyncio.Event()
@@ -122,7 +128,7 @@ class Ledger:
         pieces = (
             [((from_ms, to_ms), reason)]
             if reason
-            else self._reasons.of((symbol, interval), (from_ms, to_ms), self._connection_trouble())
+            else self._pieces(symbol, interval, (from_ms, to_ms))
         )
         noting = self._store.writer.run(
             lambda db: sum(
@@ -302,12 +308,12 @@ class Ledger:
         """Write missing ranges with their reasons into the ledger."""
         if not missing:
             return
-        now_ms, trouble = self._clock.now_ms(), self._connection_trouble()
+        now_ms = self._clock.now_ms()
         rows = [
             (symbol, interval, piece, reason)
             for (symbol, interval), ranges in missing.items()
             for where in ranges
-            for piece, reason in self._reasons.of((symbol, interval), where, trouble)
+            for piece, reason in self._pieces(symbol, interval, where)
         ]
         noted = 0
         for at in range(0, len(rows), ROWS_AT_ONCE):
@@ -339,11 +345,10 @@ class Ledger:
             f" market{'s' * (markets != 1)} were not captured ({why}); they are fetched now.",
         )
 
-    def _connection_trouble(self) -> str:
-        stream = self._stream()
-        if stream.connection == "live":
-            return ""
-        return stream.note or stream.connection
+    def _pieces(self, symbol: str, interval: str, where: Range) -> list[tuple[Range, str]]:
+        """Return the pieces of a missing range with the reason of each."""
+        trouble = self._stream_trouble(kline(symbol, interval), self._lately_s)
+        return self._reasons.of((symbol, interval), where, trouble)
 
 
 def _wall_ms() -> int:

@@ -66,9 +66,11 @@ def _row(
         holes=whole.holes,
         open_gaps=open_gaps,
         cells=tuple(cell.share for cell in cells),
+        untraded=whole.untraded,
     )
 
 
 def badness(row: MarketCoverage) -> tuple[int, int, int, str]:
-    """Return what sorts rows with most missing candles first."""
-    return row.stored - row.expected, row.by_stream - row.expected, -row.open_gaps, row.symbol
+    """Return what sorts rows with most missing candles first, then those the stream failed."""
+    pushed = row.by_stream + row.untraded
+    return row.stored - row.expected, pushed - row.expected, -row.open_gaps, row.symbol

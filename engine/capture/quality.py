@@ -117,6 +117,15 @@ class QualityKeeper:
         settled = [ms for at_s, ms in self._passed if at_s <= limit_s]
         return settled[-1] if settled else 0
 
+    @property
+    def dropped(self) -> int:
+        """Messages and rows that were not kept since the start, each counted once."""
+        return (
+            self._collector.store_failures
+            + self._supervisor.stats.handler_failures
+            + self._store.writer.counters.refused
+        )
+
     # --- life ----------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -188,12 +197,7 @@ class QualityKeeper:
 
     def _tally(self) -> Tally:
         stats = self._supervisor.stats
-        dropped = (
-            self._collector.store_failures
-            + stats.handler_failures
-            + self._store.writer.counters.refused
-        )
-        return Tally(stats.messages, stats.reconnects, stats.renewals, stats.bad, dropped)
+        return Tally(stats.messages, stats.reconnects, stats.renewals, stats.bad, self.dropped)
 
     def _on_latency(self, latency_ms: float) -> None:
         if self._last_ms is not None:
@@ -298,6 +302,7 @@ class QualityKeeper:
             clock_offset_ms=statistics.median(self._offsets) if self._offsets else None,
             latency_ms=None if figures.latency_ms is None else figures.latency_ms[:3],
             reconnects=figures.reconnects,
+            untraded=whole.untraded,
         )
 
     def _opened(self) -> tuple[Reader, HourCounts]:

@@ -266,13 +266,20 @@ class Recorder:
         if known:
             listing = b'{"rest":"exchangeInfo","data":{"symbols":[%b]}}' % b",".join(known)
             file.write(receipt_ns, listing)
-        if self._keep_hours is not None:
-            prune(self.directory, receipt_ns / 1e9 - self._keep_hours * _HOUR_S)
+        self._prune(receipt_ns / 1e9)
         try:
             self._loop.call_soon_threadsafe(lambda: self.want_snapshots(self._books()))
         except RuntimeError:
             log.info("the engine was gone before its recording ended")
         return file
+
+    def _prune(self, now_s: float) -> None:
+        if self._keep_hours is None:
+            return
+        try:
+            prune(self.directory, now_s - self._keep_hours * _HOUR_S)
+        except OSError as error:
+            log.warning("old recordings could not be deleted: %s", error)
 
     def _learned(self, item: str | _Answer) -> bytes:
         """Return the JSON of a line, and remember what the next file will begin with."""

@@ -1,9 +1,11 @@
-"""Notes in the store when the streams became live and when they ceased to be."""
+"""Notes in the store when the streams became live or ceased to be, and each lost connection."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from engine.store.symbols import record_session
@@ -19,10 +21,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WATCH_S = 0.25
+STREAMS = "streams"
+MOST_AN_HOUR = 600
 
 
 class SessionLog:
     """Writes the rows of the table `session`.
+
+    Its column `connection` holds `streams` where it is about all of them as one, and the number of
+    the connection where one was lost or is there again. Of the latter at most 600 rows are written
+    in an hour of wall time; the count of reconnects, kept elsewhere, has all.
 
     Args:
         store: Open for writing.
@@ -36,6 +44,7 @@ class SessionLog:
         self._store = store
         self._clock = clock
         self._stream = stream
+        self._noted_s: deque[float] = deque()
 
     async def run(self) -> None:
         """Watch for ever."""
@@ -46,16 +55,23 @@ class SessionLog:
             is_live = stream.connection == "live"
             if is_live != was_live:
                 was_live = is_live
-                self._note("connect" if is_live else "disconnect", stream)
+                reason = f"{stream.connection}: {stream.note}".rstrip(": ")
+                event = "connect" if is_live else "disconnect"
+                self._note(event, STREAMS, reason, stream.since_wall_ms)
 
-    def _note(self, event: str, stream: StreamState) -> None:
-        since_ms = stream.since_wall_ms
-        reason = f"{stream.connection}: {stream.note}".rstrip(": ")
+    def connection(self, event: str, number: int, reason: str) -> None:
+        """Note that connection `number` had a `connect` or `disconnect`."""
+        now_s = time.monotonic()
+        while self._noted_s and now_s - self._noted_s[0] >= 3600.0:
+            self._noted_s.popleft()
+        if len(self._noted_s) < MOST_AN_HOUR:
+            self._noted_s.append(now_s)
+            self._note(event, str(number), reason, time.time_ns() // 1_000_000)
+
+    def _note(self, event: str, name: str, reason: str, wall_ms: int) -> None:
         exchange_ms = self._clock.now_ms() if self._clock.is_set else None
         self._store.writer.run(
-            lambda connection: record_session(
-                connection, event, "streams", reason, since_ms, exchange_ms
-            )
+            lambda connection: record_session(connection, event, name, reason, wall_ms, exchange_ms)
         ).add_done_callback(_noted)
 
 

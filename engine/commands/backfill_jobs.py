@@ -147,7 +147,9 @@ async def _many_alone(
             async with _own_history(settings, rest, store) as history:
                 jobs = Jobs(rest, store, history, _say_trouble)
                 try:
-                    number, markets = await jobs.add(words, interval, start_ms, end_ms)
+                    number, markets = await jobs.add(
+                        words, interval, start_ms, end_ms, takes_over=True
+                    )
                 except UnknownMarkets as error:
                     raise CommandError(str(error), status=USAGE) from None
                 say(f"Backfill {number}: {markets:,} market{'s' * (markets != 1)}.")
@@ -253,6 +255,8 @@ class _Lines:
 
 def progress_line(figures: dict[str, Any]) -> str:
     """Return rows, rate, what is left and why it waits, in words."""
+    if not figures["wanted"] and figures["note"]:
+        return str(figures["note"])
     parts = [f"{figures['rows']:,} of {figures['wanted']:,}", f"{figures['rows_per_s']:,.0f}/s"]
     if figures["eta_s"] is not None and figures["wanted"] > figures["rows"]:
         parts.append(f"{duration(figures['eta_s'])} left")

@@ -15,6 +15,7 @@ from engine.commands.stored import plain_symbol
 
 if TYPE_CHECKING:
     from engine.market.capture_figures import GapRow
+    from engine.settings import Settings
 
 DAY_MS = 86_400_000
 
@@ -53,6 +54,7 @@ def backfill(
         return 0
     name = parse_interval(interval).name
     start_ms, end_ms = _range(days, start, end)
+    _warn_of_pruning(settings, name, start_ms)
     if symbol is not None:
         market = plain_symbol(symbol)
         rows = run_async(backfill_jobs.one(settings, market, name, start_ms, end_ms))
@@ -118,7 +120,7 @@ def gaps(
         width = max(len(cell[-1]) for cell in cells)
         aligned = [(*cell[:-1], cell[-1].ljust(width)) for cell in cells]
         emit_table((*_HEADER[:-1], _HEADER[-1].ljust(width)), aligned)
-    say(_summary(total, len(rows), candles))
+    say(_summary(total, len(rows), candles, is_narrowed=bool(market or states)))
 
 
 _HEADER = ("market", "", "from", "to", "candles", "state", "tries", "reason")
@@ -142,12 +144,26 @@ def _cells(row: GapRow) -> tuple[str, ...]:
     )
 
 
-def _summary(total: int, shown: int, candles: dict[str, int]) -> str:
+def _summary(total: int, shown: int, candles: dict[str, int], *, is_narrowed: bool) -> str:
     if not total:
-        return "No gap is in the ledger."
+        return "No such gap is in the ledger." if is_narrowed else "No gap is in the ledger."
     parts = [f"{count:,} {state.replace('_', ' ')}" for state, count in sorted(candles.items())]
     rest = f", {total - shown:,} older rows are not shown (--limit)" if total > shown else ""
-    return f"{total:,} gaps: candles {', '.join(parts)}{rest}."
+    return f"{total:,} gap{'s' * (total != 1)}: candles {', '.join(parts)}{rest}."
+
+
+def _warn_of_pruning(settings: Settings, interval: str, start_ms: int) -> None:
+    """Say so when an engine will prune what is about to be fetched."""
+    from engine.store.prune import KEPT_INTERVALS
+
+    days = settings.retention.days
+    if not days or settings.source != "live" or interval in KEPT_INTERVALS:
+        return
+    if start_ms < time.time_ns() // 1_000_000 - days * DAY_MS:
+        say(
+            f"An engine prunes candles older than {days:g} days once a day; set retention.days = 0 "
+            "in the settings to keep what is fetched of the time before."
+        )
 
 
 def _range(days: float | None, start: str | None, end: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from engine.commands.asking import ask, run_async, running_engine
-from engine.commands.guard import FAILURE, USAGE, CommandError
+from engine.commands.guard import FAILURE, USAGE, CommandError, exit_status
 from engine.commands.options import KlinetopCommand, settings_of
 from engine.commands.output import emit_json, say
 from engine.commands.stored import plain_symbol
@@ -45,7 +45,7 @@ def import_file(
 
     Files of Binance's public archive need no options: their names tell market and interval, and a
     CHECKSUM file beside one must fit. Rows that hold no candle go to quarantine with their line
-    number, and the rest is stored.
+    number, and the rest is stored. Of many files one that can not be imported is told and left out.
     """
     settings = settings_of(ctx)
     works = _works(files, symbol, interval)
@@ -56,11 +56,12 @@ def import_file(
         )
     if as_json:
         emit_json(told if len(told) > 1 or any(file.is_dir() for file in files) else told[0])
+    done = [one for one in told if "error" not in one]
     if len(told) > 1:
-        _say_sum(told)
+        _say_sum(done, [one for one in told if "error" in one])
     _warn_of_retention(settings, works)
-    nothing = [one for one in told if one["rows"] and one["rows"] == one["quarantined"]]
-    return FAILURE if nothing else 0
+    nothing = [one for one in done if one["rows"] and one["rows"] == one["quarantined"]]
+    return FAILURE if nothing or len(done) < len(told) else 0
 
 
 def _works(files: Sequence[Path], symbol: str | None, interval: str | None) -> list[_Work]:
@@ -97,6 +98,8 @@ async def _all(settings: Settings, works: Sequence[_Work]) -> list[tuple[_Work, 
     client = await running_engine(settings)
     if client is None:
         return list(_alone(settings, works))
+    from engine.service.client import EngineProblem
+
     source = client.welcome.source
     await client.close()
     if source != settings.source:
@@ -107,8 +110,12 @@ async def _all(settings: Settings, works: Sequence[_Work]) -> list[tuple[_Work, 
         )
     done = []
     for work in works:
-        counts = await _by_engine(settings, work)
-        _say_counts(work.file.name, counts)
+        try:
+            counts = await _by_engine(settings, work)
+        except EngineProblem as error:
+            counts = _refusal(error, len(works))
+        else:
+            _say_counts(work.file.name, counts)
         done.append((work, counts))
     return done
 
@@ -126,12 +133,25 @@ async def _by_engine(settings: Settings, work: _Work) -> dict[str, Any]:
 
 def _alone(settings: Settings, works: Sequence[_Work]) -> Iterator[tuple[_Work, dict[str, Any]]]:
     from engine.commands.fetching import own_store
+    from engine.store.errors import BadFile
 
     with own_store(settings) as store:
         for work in works:
-            counts = _import(store, work)
-            _say_counts(work.file.name, counts)
+            try:
+                counts = _import(store, work)
+            except BadFile as error:
+                counts = _refusal(error, len(works))
+            else:
+                _say_counts(work.file.name, counts)
             yield work, counts
+
+
+def _refusal(error: Exception, files: int) -> dict[str, Any]:
+    """Tell what is wrong with one of several files, so that the rest goes on; else raise it."""
+    if files == 1 or exit_status(error) != USAGE:
+        raise error
+    say(str(error))
+    return {"error": str(error)}
 
 
 def _import(store: Store, work: _Work) -> dict[str, Any]:
@@ -179,8 +199,13 @@ def _warn_of_retention(settings: Settings, works: Sequence[_Work]) -> None:
         reader.close()
 
 
-def _say_sum(told: Sequence[dict[str, Any]]) -> None:
-    stored = sum(one["inserted"] for one in told)
-    seconds = sum(one["seconds"] for one in told)
-    rows = sum(one["rows"] for one in told)
-    say(f"{len(told):,} files: {rows:,} rows read, {stored:,} candles stored in {seconds:,.1f} s.")
+def _say_sum(done: Sequence[dict[str, Any]], refused: Sequence[dict[str, Any]]) -> None:
+    stored = sum(one["inserted"] for one in done)
+    seconds = sum(one["seconds"] for one in done)
+    rows = sum(one["rows"] for one in done)
+    files = f"{len(done):,} file{'s' * (len(done) != 1)}"
+    say(f"{files}: {rows:,} rows read, {stored:,} candles stored in {seconds:,.1f} s.")
+    if refused:
+        names = ", ".join(Path(one["file"]).name for one in refused[:5])
+        more = f" and {len(refused) - 5:,} more" if len(refused) > 5 else ""
+        say(f"{len(refused):,} could not be imported: {names}{more}.")

@@ -70,7 +70,8 @@ def install(ctx: click.Context, is_system: bool, user: str | None, force: bool) 
     for complaint in complaints(path):
         say(f"systemd-analyze says: {complaint}")
     say("What to do next:")
-    for line in _next_steps(_directory(ctx, is_system=is_system), is_system=is_system):
+    account = _account(user) if is_system else None
+    for line in _next_steps(_directory(ctx, is_system=is_system), account):
         say(f"  {line}")
 
 
@@ -211,6 +212,16 @@ def _account(user: str | None) -> str:
     return user or os.environ.get("SUDO_USER") or getpass.getuser()
 
 
+def _exists(account: str) -> bool:
+    import pwd
+
+    try:
+        pwd.getpwnam(account)
+    except KeyError:
+        return False
+    return True
+
+
 def _directory(ctx: click.Context, *, is_system: bool) -> Path:
     """Return the data directory; the home of whoever calls `sudo` is no place for a system's."""
     settings = settings_of(ctx)
@@ -262,10 +273,12 @@ def _quoted(text: str) -> str:
     return f'"{plain}"' if shlex.quote(text) != text else plain
 
 
-def _next_steps(directory: Path, *, is_system: bool) -> list[str]:
+def _next_steps(directory: Path, account: str | None) -> list[str]:
+    """Return commands; `account` is that of a system unit."""
     watch = f"klinetop --data-dir {shlex.quote(str(directory))}"
-    if is_system:
+    if account is not None:
         return [
+            *([] if _exists(account) else [f"sudo useradd --system {shlex.quote(account)}"]),
             "sudo systemctl daemon-reload",
             "sudo systemctl enable --now klinetop",
             "journalctl -u klinetop -f           # what it says",

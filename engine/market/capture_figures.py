@@ -40,6 +40,8 @@ class DayQuality(msgspec.Struct, frozen=True):
         clock_offset_ms: Local wall clock minus exchange clock; None unknown.
         latency_ms: 50th, 95th and 99th percentile of receipt minus event time; None unknown.
         reconnects: Reconnects in that time.
+        untraded: Stored ones that REST alone told and in which nobody traded; the exchange need
+            not push them.
     """
 
     markets: int
@@ -51,6 +53,7 @@ class DayQuality(msgspec.Struct, frozen=True):
     clock_offset_ms: float | None = None
     latency_ms: tuple[float, float, float] | None = None
     reconnects: int = 0
+    untraded: int = 0
 
 
 class DiskState(msgspec.Struct, frozen=True):
@@ -58,7 +61,8 @@ class DiskState(msgspec.Struct, frozen=True):
 
     Attributes:
         free_bytes: What is left on it.
-        level: `fine`, `low` or `floor`; below the floor only candles are written.
+        level: `fine`, `low` or `floor`; below the floor only candles are written. `gone` when the
+            database's file was deleted or replaced, `damaged` when one of its pages is.
         note: What that means, in words; empty while it is fine.
     """
 
@@ -77,6 +81,7 @@ class MarketCoverage(msgspec.Struct, frozen=True):
         holes: Candles that the exchange itself does not have.
         open_gaps: Ranges that are missing and asked for.
         cells: Share of expected candles stored for each hour, oldest first; None without any.
+        untraded: Stored ones that REST alone told and in which nobody traded.
     """
 
     symbol: str
@@ -88,6 +93,7 @@ class MarketCoverage(msgspec.Struct, frozen=True):
     holes: int
     open_gaps: int
     cells: tuple[float | None, ...]
+    untraded: int = 0
 
 
 class GapRow(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ COLUMNS = (
     "stream_percent",
     "final_percent",
     "revisions",
+    "untraded",
 )
 
 

@@ -89,7 +89,10 @@ def _series(series: Sequence[SeriesQuality], all_markets: bool) -> list[str]:
     shown = ordered if all_markets or few else flawed[:MOST_MARKETS]
     left = len(ordered) - len(shown)
     if not shown:
-        return [f"The stream brought every candle of all {left:,} series: --all lists them."]
+        traded = " that was traded" if any(row.untraded for row in series) else ""
+        return [
+            f"The stream brought every candle{traded} of all {left:,} series: --all lists them."
+        ]
     lines = _table(
         ("market", "", "expected", "stream", "final", "missing", "holes", "revised"),
         (

@@ -18,6 +18,7 @@ class SeriesQuality(msgspec.Struct, frozen=True):
         stream_percent: Expected candles that the stream brought, in percent; None without any.
         final_percent: Expected candles that are stored.
         revisions: Candles of that day of which another value was told later.
+        untraded: Those of `by_rest` in which nobody traded; the exchange need not push them.
         cells: Stored share for each of the day's 24 hours, None without anything expected; empty
             when the candles are pruned and only the day's sums are known.
     """
@@ -37,6 +38,7 @@ class SeriesQuality(msgspec.Struct, frozen=True):
     stream_percent: float | None
     final_percent: float | None
     revisions: int = 0
+    untraded: int = 0
     cells: tuple[float | None, ...] = ()
 
 
@@ -57,6 +59,7 @@ class Totals(msgspec.Struct, frozen=True):
     stream_percent: float | None
     final_percent: float | None
     revisions: int = 0
+    untraded: int = 0
     cells: tuple[float | None, ...] = ()
 
 
@@ -87,10 +90,15 @@ class GapSpan(msgspec.Struct, frozen=True):
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """Losses of the stream for one reason: how many, the first and the last (exchange time)."""
+    """Lost connections of one reason: how many times, the first and the last (exchange time).
+
+    Attributes:
+        connections: How many different ones of those that are open side by side.
+    """
 
     reason: str
     count: int
+    connections: int
     first_ms: int
     last_ms: int
 

@@ -10,8 +10,9 @@ from engine.market.interval import DAY_MS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.reports.values import DayReport, GapSpan, SeriesQuality
+    from engine.reports.values import DayReport, GapSpan, Loss, SeriesQuality, Totals
 
+MOST_LOSSES = 3
 STATE_WORDS = {
     "open": "still missing",
     "unfillable": "can not be had",
@@ -40,14 +41,13 @@ def summary(report: DayReport) -> list[tuple[str, str]]:
         (
             "By stream",
             f"{percent(totals.stream_percent)}; {totals.by_rest:,} by REST alone"
+            + _untraded(totals)
             + (f", {totals.by_import:,} from files" if totals.by_import else ""),
         ),
         ("Markets", _markets(report)),
         ("Streams", _streams(report)),
     ]
-    for loss in streams.losses[:3]:
-        times = f"{loss.count} times, " if loss.count > 1 else ""
-        lines.append(("", f"{times}{span(loss.first_ms, loss.last_ms)} {loss.reason}"))
+    lines += _losses(streams.losses)
     lines += _clock_and_latency(report)
     checks = [count(totals.revisions, "candle") + " told anew"]
     if report.quarantined is not None:
@@ -85,12 +85,12 @@ def unknown_gaps(report: DayReport) -> str:
 
 
 def worst_first(series: Sequence[SeriesQuality]) -> list[SeriesQuality]:
-    """Return series by missing candles, then by those that the stream did not bring."""
+    """Return series by missing candles, then by those that the stream should have brought."""
     return sorted(
         series,
         key=lambda row: (
             -row.missing,
-            -(row.expected - row.by_stream - row.by_both),
+            -(row.expected - row.by_stream - row.by_both - row.untraded),
             row.symbol,
             row.interval,
         ),
@@ -98,8 +98,8 @@ def worst_first(series: Sequence[SeriesQuality]) -> list[SeriesQuality]:
 
 
 def is_flawless(row: SeriesQuality) -> bool:
-    """Tell whether the stream brought all, and nothing needs a word."""
-    streamed = row.by_stream + row.by_both
+    """Tell whether the stream brought all that was traded, and nothing needs a word."""
+    streamed = row.by_stream + row.by_both + row.untraded
     return streamed == row.expected and not row.exchange_holes and not row.revisions
 
 
@@ -139,10 +139,18 @@ def gap_markets(gap: GapSpan) -> str:
     return count(gap.markets, "market")
 
 
+def _untraded(totals: Totals) -> str:
+    if not totals.untraded:
+        return ""
+    which = "all" if totals.untraded == totals.by_rest else f"{totals.untraded:,}"
+    return f", {which} of them without a trade, which the exchange need not push"
+
+
 def _markets(report: DayReport) -> str:
     totals = report.totals
     missing = len({row.symbol for row in report.series if row.missing})
-    repaired = len({row.symbol for row in report.series if row.by_rest and not row.missing})
+    whole = [row for row in report.series if not row.missing]
+    repaired = len({row.symbol for row in whole if row.by_rest > row.untraded})
     words = [count(totals.markets, "market") + " captured"]
     if totals.series != totals.markets:
         words[0] += f" in {totals.series:,} series"
@@ -167,6 +175,21 @@ def _streams(report: DayReport) -> str:
     if streams.offline_s >= 1:
         words.append(f"offline {duration(streams.offline_s)}")
     return ", ".join(words)
+
+
+def _losses(losses: Sequence[Loss]) -> list[tuple[str, str]]:
+    """Return how many connections were lost, then the most frequent reasons with their times."""
+    if not losses:
+        return []
+    lost = sum(loss.count for loss in losses)
+    lines = [("Lost", f"a connection {count(lost, 'time')}:")]
+    for loss in losses[:MOST_LOSSES]:
+        times = f"{loss.count:,} times, " if loss.count > 1 else ""
+        where = f"on {loss.connections} connections, " if loss.connections > 1 else ""
+        lines.append(("", f"{times}{where}{span(loss.first_ms, loss.last_ms)} {loss.reason}"))
+    if others := sum(loss.count for loss in losses[MOST_LOSSES:]):
+        lines.append(("", f"and {others:,} for other reasons: --format json has them all"))
+    return lines
 
 
 def duration(seconds: float) -> str:

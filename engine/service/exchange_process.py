@@ -62,11 +62,13 @@ class ExchangeProcess:
     """Runs `python -m engine.simulator`; it ends by itself when this process does.
 
     Args:
-        on_ended: Told why nothing more comes.
+        on_ended: Told why nothing more comes, and the exchange's last time (epoch ms) if known.
         on_note: Told sentences about what is played, such as that a file is cut off.
     """
 
-    def __init__(self, on_ended: Callable[[str], None], on_note: Callable[[str], None]) -> None:
+    def __init__(
+        self, on_ended: Callable[[str, int | None], None], on_note: Callable[[str], None]
+    ) -> None:
         self._on_ended = on_ended
         self._on_note = on_note
         self._process: asyncio.subprocess.Process | None = None
@@ -141,7 +143,7 @@ class ExchangeProcess:
                 log.warning("the simulated exchange printed %r", line[:200])
                 continue
             if event.get("event") == "ended":
-                self._on_ended("the replay is over")
+                self._on_ended("the replay is over", event["exchange_time_ms"])
             elif event.get("event") == "note":
                 self._on_note(event["text"])
-        self._on_ended("the simulated exchange has ended")
+        self._on_ended("the simulated exchange has ended", None)

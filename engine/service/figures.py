@@ -68,7 +68,7 @@ def storage_section(engine: Engine) -> contract.StorageSection:
         messages_per_s=round(stats.messages_per_s),
         messages=stats.messages,
         reconnects=stats.reconnects,
-        dropped=engine.collector.store_failures + stats.handler_failures,
+        dropped=engine.quality.dropped,
         quarantined=figures.quarantined,
         coverage=engine.quality.hourly,
         quality=engine.quality.day,

@@ -73,7 +73,6 @@ class TickerRow(msgspec.Struct, frozen=True):
     ask: float | None = None
     price_decimals: int = 2
     status: str = "TRADING"
-    data_age_ms: float | None = None
     spark: tuple[float, ...] = ()
 
 
@@ -162,7 +161,7 @@ class StorageSection(msgspec.Struct, frozen=True):
         messages_per_s: Stream messages in the last second.
         messages: Stream messages since the engine started.
         reconnects: Stream reconnects since the engine started.
-        dropped: Messages dropped since the engine started.
+        dropped: Messages and rows that were not kept since the engine started.
         quarantined: Rows and messages in quarantine.
         coverage: Share of expected 1m candles stored, for each of the last 24 hours of exchange
             time, oldest first; None where none was expected.

@@ -99,8 +99,9 @@ class GapAnswers:
 
 def job_figures(job: Job, progress: BackfillProgress | None) -> dict[str, Any]:
     """Return what `BackfillState` tells about a job; `wanted` is 0 while nobody knows."""
+    note = "It waits for its turn." if job.state == "waiting" else ""
     nothing = BackfillProgress(
-        what="", rows=job.rows, wanted=0, rows_per_s=0.0, eta_s=None, series_left=0
+        what="", rows=job.rows, wanted=0, rows_per_s=0.0, eta_s=None, series_left=0, note=note
     )
     told = progress if progress is not None and job.state == "running" else nothing
     figures: dict[str, Any] = msgspec.to_builtins(told)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.binance.book_feed import BookFeed
     from engine.binance.stream_types import StreamState
     from engine.forecast.jobs import Job
+    from engine.market.capture_figures import DayQuality
     from engine.runtime import Engine
 
 RECENT_PREDICTIONS = 60
@@ -63,6 +64,7 @@ def status_report(engine: Engine) -> dict[str, Any]:
             "intervals": list(engine.settings.intervals),
             "by_status": engine.roster.by_status(),
             "not_trading": engine.roster.not_trading(),
+            "last_24_h": _day_figures(storage.quality),
             "failures": engine.roster.failures,
             "last_error": engine.roster.last_error,
         },
@@ -75,6 +77,9 @@ def status_report(engine: Engine) -> dict[str, Any]:
             "gaps": storage.gaps,
             "quarantined": storage.quarantined,
             "backfill": storage.backfill,
+            "progress": msgspec.to_builtins(storage.progress),
+            "disk": msgspec.to_builtins(storage.disk),
+            "recording": storage.recording,
             "weight_used": list(storage.weight_used),
             "symbols": list(engine.board.watchlist),
             "failures": engine.store.writer.counters.failures + engine.health.failures,
@@ -96,6 +101,25 @@ def status_report(engine: Engine) -> dict[str, Any]:
             "models": [_model_report(engine, *key) for key in sorted(engine.forecast.champions())],
             "job": msgspec.to_builtins(engine.forecast.job()),
         },
+    }
+
+
+def _day_figures(day: DayQuality | None) -> dict[str, Any]:
+    """Return what was expected and stored; per cent are cut, so that 100 means all."""
+    if day is None:
+        return {}
+    shares = {"stored_percent": day.stored, "stream_percent": day.by_stream}
+    return {
+        "expected": day.expected,
+        "stored": day.stored,
+        "by_stream": day.by_stream,
+        "exchange_holes": day.holes,
+        **{
+            name: int(count / day.expected * 1e4) / 1e2 if day.expected else None
+            for name, count in shares.items()
+        },
+        "clock_offset_ms": day.clock_offset_ms,
+        "latency_ms": day.latency_ms and list(day.latency_ms),
     }
 
 

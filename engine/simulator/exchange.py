@@ -11,6 +11,7 @@ from engine.simulator.faults import Faults
 from engine.simulator.hub import Hub
 from engine.simulator.kline_pushes import KlinePushes
 from engine.simulator.market_state import MarketState
+from engine.simulator.rest_candles import prepare, rest_candles
 from engine.simulator.source import ListsLater
 from engine.simulator.streams import parse_stream
 
@@ -282,57 +283,17 @@ class Exchange:
         """
         if interval.length_ms < self._finest_ms:
             return []
-        rows = await self._candles(symbol, interval, start_ms, end_ms, limit)
-        return self.faults.klines.rewritten(symbol, interval.name, rows)
-
-    async def _candles(
-        self,
-        symbol: str,
-        interval: Interval,
-        start_ms: int | None,
-        end_ms: int | None,
-        limit: int,
-    ) -> list[Candle]:
-        last_ms = self._now_ms if end_ms is None else min(end_ms, self._now_ms)
         state = self.states[symbol]
-        if not state.is_prepared(interval):
-            await asyncio.to_thread(state.prepare, interval)
-        live_ms = interval.floor(self.source.start_ms // MINUTE_MS * MINUTE_MS)
-        if start_ms is None:
-            first_ms = interval.back(interval.floor(last_ms), limit - 1)
-            rows = state.live_candles(interval, first_ms, last_ms)[-limit:]
-            missing = limit - len(rows)
-            if missing:
-                end_ms = min(last_ms + 1, live_ms)
-                rows = await self._history(symbol, interval, None, end_ms, missing) + rows
-            return rows
-        rows = []
-        if start_ms < live_ms:
-            end_ms = min(last_ms + 1, live_ms)
-            rows = await self._history(symbol, interval, start_ms, end_ms, limit)
-        if len(rows) < limit:
-            room_ms = interval.floor(max(start_ms, live_ms)) + interval.length_ms * limit * 2
-            live = state.live_candles(interval, max(start_ms, live_ms), min(last_ms, room_ms))
-            rows += [row for row in live if row.open_time_ms >= start_ms][: limit - len(rows)]
-        return rows
-
-    async def _history(
-        self, symbol: str, interval: Interval, start_ms: int | None, end_ms: int, limit: int
-    ) -> list[Candle]:
-        if not self.states[symbol].has_past:
-            return []
-        return await asyncio.to_thread(
-            self.source.history, symbol, interval, start_ms, end_ms, limit
+        rows = await rest_candles(
+            self.source, state, interval, start_ms, end_ms, limit, self._now_ms
         )
+        return self.faults.klines.rewritten(symbol, interval.name, rows)
 
     async def warm(self, stream: str) -> None:
         """Fetch in a worker thread what a kline stream's open candle needs of history."""
         name = parse_stream(stream)
         if name is not None and name.kind == "kline" and name.symbol in self.states:
-            state = self.states[name.symbol]
-            interval = INTERVALS[name.interval]
-            if not state.is_prepared(interval):
-                await asyncio.to_thread(state.prepare, interval)
+            await prepare(self.states[name.symbol], INTERVALS[name.interval])
 
     def snapshot(self, symbol: str, limit: int) -> tuple[int, list[Level], list[Level]]:
         """Return last update id, bids and asks (best first, at most `limit` a side)."""

@@ -8,8 +8,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.store.database import DATABASE_NAME, open_for_reading
-from engine.store.errors import StoreError
+from engine.store.database import DATABASE_NAME, is_corruption, open_for_reading
+from engine.store.errors import CorruptDatabase, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,8 @@ def back_up(
         progress: Called with pages done and pages in all.
 
     Raises:
-        StoreError: when there is nothing to copy, no room for it, or the copy is not sound.
+        CorruptDatabase: when the database is damaged, which shows in the copy.
+        StoreError: when there is nothing to copy, or no room for it.
     """
     if target.exists():
         raise StoreError(f"{target} is there already; name another file, or move it away first.")
@@ -51,11 +52,15 @@ def back_up(
         try:
             os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
             scratch.chmod(0o600)
-            candles = _copy(source, scratch, progress)
+            candles, found = _copy(source, scratch, progress)
+            if found != ["ok"]:
+                raise _damaged(directory / DATABASE_NAME, "; ".join(found))
             _sync(scratch)
             scratch.replace(target)
             _sync(target.parent)
         except sqlite3.Error as error:
+            if is_corruption(error):
+                raise _damaged(directory / DATABASE_NAME, str(error)) from error
             raise StoreError(f"The backup to {target} failed: {error}. There is none.") from error
         except OSError as error:
             raise StoreError(
@@ -69,7 +74,9 @@ def back_up(
 
 def _copy(
     source: sqlite3.Connection, scratch: Path, progress: Callable[[int, int], None] | None
-) -> int:
+) -> tuple[int, list[str]]:
+    """Copy all pages; returns how many candles the copy has, and what its check found."""
+
     def told(_: int, left: int, total: int) -> None:
         if progress is not None:
             progress(total - left, total)
@@ -83,13 +90,15 @@ def _copy(
         source.backup(copy, pages=STEP_PAGES, progress=told, sleep=0)
         source.execute("ROLLBACK")
         copy.execute("PRAGMA journal_mode = DELETE").fetchone()
-        found = [str(row[0]) for row in copy.execute("PRAGMA quick_check(3)")]
-    if found != ["ok"]:
-        raise StoreError(
-            f"The copy is not sound ({'; '.join(found)}) and was deleted; `klinetop db check` "
-            f"tells whether the database itself is damaged."
-        )
-    return int(candles)
+        found = [" ".join(str(row[0]).split()) for row in copy.execute("PRAGMA quick_check(1)")]
+    return int(candles), found
+
+
+def _damaged(path: Path, found: str) -> CorruptDatabase:
+    return CorruptDatabase(
+        f"No backup was made, since the database {path} is damaged ({found}): `klinetop db check` "
+        f"tells more, and `klinetop db salvage DIRECTORY` reads what can be read into a fresh one."
+    )
 
 
 def _check_room(database: Path, target: Path) -> None:

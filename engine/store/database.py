@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DATABASE_NAME = "klinetop.db"
+CHECKED_AT_START_BYTES = 256_000_000
+LARGE_TABLE = "candle"
 _MAGIC = b"SQLite format 3\x00"
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SOURCE_WORDS = {"live": "live data", "demo": "a demo", "replay": "a replay"}
@@ -29,6 +31,8 @@ _SOURCE_WORDS = {"live": "live data", "demo": "a demo", "replay": "a replay"}
 
 def open_for_writing(directory: Path, source: str, source_note: str) -> sqlite3.Connection:
     """Open or make the database in `directory`, check it, migrate it and stamp it.
+
+    The candles of a large one are not checked here; see `is_checked_at_start`.
 
     Raises:
         NotWritable, CorruptDatabase, WrongVersion, WrongSource: each with a sentence for users.
@@ -40,7 +44,7 @@ def open_for_writing(directory: Path, source: str, source_note: str) -> sqlite3.
         _check_header(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         _check_version(connection, path)
-        _check_pages(connection, path)
+        _check_at_start(connection, path)
         set_pragmas(connection, writer=True)
         migrate(connection)
         _stamp(connection, path, source, source_note)
@@ -176,10 +180,35 @@ def _is_half_made(connection: sqlite3.Connection) -> bool:
     return names == {"_sqlite_migrations"}
 
 
-def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
+def is_checked_at_start(path: Path) -> bool:
+    """Tell whether all pages are read whenever the database is opened for writing.
+
+    SQLite checks some 100 to 200 MB a second, so a year of all markets takes many minutes.
+    """
+    return not path.exists() or path.stat().st_size <= CHECKED_AT_START_BYTES
+
+
+def _check_at_start(connection: sqlite3.Connection, path: Path) -> None:
+    if is_checked_at_start(path):
+        check_pages(connection, path)
+        return
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    for (name,) in tables:
+        if name != LARGE_TABLE:
+            check_pages(connection, path, name)
+
+
+def check_pages(connection: sqlite3.Connection, path: Path, table: str = "") -> None:
+    """Read all pages of the database, or of one table.
+
+    Raises:
+        CorruptDatabase: with the way out, when one is damaged.
+        sqlite3.Error: when they can not be read for another reason.
+    """
     try:
         # One finding names its page; asked for more, SQLite goes on to the rows and only raises.
-        found = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+        which = f'"{table}"' if table else "1"
+        found = [row[0] for row in connection.execute(f"PRAGMA quick_check({which})")][:1]
     except sqlite3.DatabaseError as error:
         if not is_corruption(error):
             raise

@@ -51,3 +51,7 @@ class DirectoryBusy(StoreError):
     def __init__(self, text: str, pid: int | None = None) -> None:
         super().__init__(text)
         self.pid = pid
+
+
+class QueueFull(WriteRefused):
+    """Raised for rows that the writer does not take, and counts, because too many wait."""

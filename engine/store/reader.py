@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 COLUMN_NAMES: tuple[str, ...] = tuple(CANDLE_COLUMNS.replace(" ", "").split(","))
 _PIECE_ROWS = 20_000  # some milliseconds of the connection's lock
+# Whether a row of the table `gap` touches a time in which its series was captured.
+PROMISED = (
+    "EXISTS (SELECT 1 FROM captured WHERE captured.symbol_id = gap.symbol_id"
+    " AND captured.interval = gap.interval AND captured.from_ms < gap.to_ms"
+    " AND (captured.to_ms IS NULL OR captured.to_ms > gap.from_ms))"
+)
 _SERIES = "symbol_id = (SELECT id FROM symbol WHERE name = ?) AND interval = ?"
 
 
@@ -32,12 +38,16 @@ class Reader:
 
     Symbols and intervals are by Binance's name; times are open times in epoch milliseconds and
     ranges are [start_ms, end_ms). A symbol that is not stored reads as empty.
+
+    Attributes:
+        damage: What SQLite said when it met a damaged page; empty while it did not.
     """
 
     def __init__(self, connection: sqlite3.Connection, directory: Path) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         self._path = directory / DATABASE_NAME
+        self.damage = ""
 
     def candles(
         self,
@@ -128,8 +138,14 @@ class Reader:
         return int(rows[0][0]) if rows else 0
 
     def gap_counts(self) -> dict[str, int]:
-        """Return how many ranges of missing candles there are by state."""
-        stored = dict(self._rows("SELECT state, count(*) FROM gap GROUP BY state"))
+        """Return how many ranges of missing candles there are by state, where they are captured.
+
+        A range that no promise to capture touches is left out: what a chart of another market or a
+        backfill of years before lacks was never promised.
+        """
+        stored = dict(
+            self._rows(f"SELECT state, count(*) FROM gap WHERE {PROMISED} GROUP BY state")  # noqa: S608
+        )
         return {state: stored.get(state, 0) for state in GAP_STATES}
 
     def database_bytes(self) -> int:
@@ -253,6 +269,7 @@ class Reader:
 
     def _translated(self, error: sqlite3.Error) -> StoreError:
         if is_corruption(error):
+            self.damage = str(error)
             return corrupt(self._path, str(error))
         return StoreError(f"The database {self._path} can not be read: {error}.")
 

@@ -38,7 +38,8 @@ class Store:
 
         Raises:
             NotWritable: the directory can not be made or written.
-            CorruptDatabase: the file is no database, or `PRAGMA quick_check` complains.
+            CorruptDatabase: the file is no database, or `PRAGMA quick_check` complains; the
+                candles of a large one are left to `PageCheck`.
             WrongVersion: a later klinetop, or another program, made it.
             WrongSource: it holds the data of another source.
         """
@@ -49,6 +50,11 @@ class Store:
             connection.close()
             raise
         return cls(directory, connection, reader)
+
+    @property
+    def damage(self) -> str:
+        """What SQLite said when it met a damaged page; empty while it did not."""
+        return self.writer.damage or self.reader.damage
 
     def close(self) -> None:
         """Commit what waits, then close; a second call does nothing.

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from engine.market.interval import parse_interval
 from engine.store.checks import candle_fault, candle_values
 from engine.store.closed import Closed, write_closed
-from engine.store.errors import WriteRefused
+from engine.store.database import is_corruption
+from engine.store.errors import QueueFull, WriteRefused
 from engine.store.symbols import put_quarantine
 from engine.store.tasks import Task, TransactionEnded, explain
 from engine.store.upsert import Batch
@@ -44,12 +45,13 @@ class Writer:
 
     A candle counts as captured when its future is done, that is after COMMIT returned. When the
     disk is full or the file can not be written, what waits is kept and tried again until it works;
-    beyond `max_queued_rows` rows, further work is refused (`WriteRefused` in its future).
+    beyond `max_queued_rows` rows, further work is refused (`QueueFull` in its future).
 
     Attributes:
         only_candles: Set while the disk is nearly full. Candles of stream and REST, and all work
             that keeps the books about them (gaps, promises, predictions, sessions: some bytes
             each), are written; imports and the raw texts of quarantine are refused and counted.
+        damage: What SQLite said when it met a damaged page; empty while it did not.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Writer:
         max_queued_rows: int = MAX_QUEUED_ROWS,
     ) -> None:
         self.only_candles = False
+        self.damage = ""
         self._connection = connection
         self._gather_s = gather_s
         self._max_queued_rows = max_queued_rows
@@ -207,12 +210,12 @@ class Writer:
     # --- in the writer's thread -----------------------------------------------------------------
 
     def _submit(self, task: Task[T]) -> Future[T]:
-        refusal = ""
+        refusal: WriteRefused | None = None
         with self._changed:
             if self._closing:
-                refusal = "The store is closed."
+                refusal = WriteRefused("The store is closed.")
             elif self._queued_rows and self._queued_rows + task.rows > self._max_queued_rows:
-                refusal = (
+                refusal = QueueFull(
                     f"{self._queued_rows} rows wait to be written already: "
                     f"{self._counters.last_error or 'the disk is too slow'}."
                 )
@@ -221,8 +224,8 @@ class Writer:
                 self._tasks.append(task)
                 self._queued_rows += task.rows
                 self._changed.notify_all()
-        if refusal:
-            task.future.set_exception(WriteRefused(refusal))
+        if refusal is not None:
+            task.future.set_exception(refusal)
         return task.future
 
     def _run(self) -> None:
@@ -317,6 +320,8 @@ class Writer:
     def _put_back(self, batch: list[Task[Any]], error: sqlite3.Error, retry_s: float) -> bool:
         """Keep a batch that failed for the next try; True when there is none since we close."""
         log.warning("The store can not write, %d works wait: %s", len(batch), error)
+        if is_corruption(error):
+            self.damage = str(error)
         with self._changed:
             was_closing = self._closing
             self._tasks.extendleft(reversed(batch))

@@ -148,6 +148,16 @@ def test_the_walls_offset_and_latencies_are_those_of_the_machines_pace_only(loca
         assert seen == ([] if expected is None else [pytest.approx(40.0)])
 
 
+def test_a_replay_at_the_machines_pace_has_latencies_and_no_offset(local):
+    clock = ExchangeClock(is_present=False, monotonic_s=local)
+    seen = []
+    clock.on_latency = seen.append
+    clock.observe_answer(START_MS, local.at_s, local.at_s)
+    clock.observe(START_MS - 40)
+    assert clock.wall_offset_ms is None
+    assert seen == [pytest.approx(40.0)]
+
+
 def test_a_replay_at_full_speed_remembers_where_it_began():
     clock = ExchangeClock(math.inf)
     assert clock.first_ms is None
@@ -157,3 +167,26 @@ def test_a_replay_at_full_speed_remembers_where_it_began():
     clock = ExchangeClock()
     clock.observe(START_MS)
     assert clock.first_ms is None
+
+
+@pytest.mark.parametrize("speed", [1.0, 60.0, math.inf])
+def test_after_the_last_event_it_stands_still(local, speed):
+    clock = ExchangeClock(speed, monotonic_s=local)
+    clock.observe(START_MS)
+    local.at_s += 1.0
+    clock.stop(START_MS + 500)
+    local.at_s += 100.0
+    clock.observe(START_MS + 400)
+    clock.observe_answer(START_MS + 500, local.at_s, local.at_s)
+    assert clock.now_ms() == START_MS + 500
+
+
+def test_without_a_last_time_it_stops_where_it_is(local):
+    clock = ExchangeClock(60.0, monotonic_s=local)
+    clock.stop()
+    assert not clock.is_set
+    clock.observe(START_MS)
+    local.at_s += 1.0
+    clock.stop()
+    local.at_s += 1.0
+    assert clock.now_ms() == START_MS + 60_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -125,6 +126,20 @@ async def test_a_candle_that_the_store_refused_is_counted_and_asked_for_again(
     await asyncio.sleep(0.01)
     assert parts.collector.store_failures == 1
     assert parts.holes == [(0, 1)]
+
+
+async def test_what_the_writer_did_not_take_is_counted_once(parts: Parts) -> None:
+    writer = parts.store.writer
+    writer._max_queued_rows = 0
+    held, gate = threading.Event(), threading.Event()
+    blocked = writer.run(lambda _: (held.set(), gate.wait(10)))
+    assert await asyncio.to_thread(held.wait, 10)
+    parts.push(candle(0))
+    await asyncio.sleep(0.01)
+    assert parts.holes == [(0, 1)]
+    assert parts.collector.store_failures + writer.counters.refused == 1
+    gate.set()
+    await asyncio.wrap_future(blocked)
 
 
 async def test_the_burst_at_a_minutes_end_is_one_commit(parts: Parts) -> None:

@@ -71,6 +71,29 @@ def test_an_outage_of_many_markets_is_one_line_and_repair_does_not_hide_it(outag
     assert "币安人生USDT" in render(report, "text", all_markets=True)
 
 
+def test_minutes_without_a_trade_that_were_not_pushed_are_no_fault_of_the_stream(
+    captured_day,
+) -> None:
+    day = captured_day
+    day.captured("BTCUSDT", "ETHUSDT", from_minute=1320)
+    day.put("BTCUSDT", day.minutes(1320, 1440))
+    day.put("ETHUSDT", day.minutes(1320, 1400))
+    day.put("ETHUSDT", day.minutes(1400, 1440), Source.REST, trades=0)
+    report = make_report(day.reader, day.start_ms, after(day))
+    assert (report.totals.by_rest, report.totals.untraded) == (40, 40)
+    text = " ".join(render(report, "text").split())
+    assert "40 by REST alone, all of them without a trade, which the exchange need not" in text
+    assert "0 whole after repair" in text
+
+    day.captured("XRPUSDT", from_minute=1320)
+    day.put("XRPUSDT", day.minutes(1320, 1420))
+    day.put("XRPUSDT", day.minutes(1420, 1440), Source.REST)
+    text = " ".join(render(make_report(day.reader, day.start_ms, after(day)), "text").split())
+    assert "60 by REST alone, 40 of them without a trade" in text
+    assert "1 whole after repair" in text
+    assert text.index("XRPUSDT 1m") < text.index("ETHUSDT 1m")
+
+
 def test_a_hundred_percent_means_all(captured_day) -> None:
     day = captured_day
     day.captured(*NAMES[:15])
@@ -185,19 +208,22 @@ def test_the_streams_figures_of_the_day_are_added_up(captured_day) -> None:
         hour_ms = day.start_ms + hour * HOUR_MS
         for _ in range(2):  # what an hour has is added to, not replaced
             day.store.writer.run(lambda c, f=figures, h=hour_ms: f.write(c, h))
-    for minute, reason in ((1, "offline: silence"), (7, "offline: silence"), (9, "ended: over")):
+    lost = (("1", 1, "closed"), ("2", 7, "closed"), ("1", 8, "silent"), ("streams", 9, "ended"))
+    for name, minute, reason in lost:
         time_ms = day.minutes(minute, minute + 1)[0]
         day.store.writer.run(
-            lambda c, r=reason, t=time_ms: record_session(c, "disconnect", "streams", r, t, t)
+            lambda c, n=name, r=reason, t=time_ms: record_session(c, "disconnect", n, r, t, t)
         )
     streams = make_report(day.reader, day.start_ms, after(day)).streams
     assert (streams.messages, streams.reconnects, streams.offline_s) == (4000, 8, 360.0)
     assert streams.clock_offset_ms == (-1278.0, -1271.5, -1268.0)
     assert streams.latency_ms == pytest.approx((20.0, 80.0, 80.0, 80.0), rel=0.026)
-    assert [(loss.reason, loss.count) for loss in streams.losses] == [("offline: silence", 2)]
-    assert "1,272 ms behind the exchange's (-1,278 to -1,268)" in head(
-        make_report(day.reader, day.start_ms, after(day))
-    ).replace("\n", " ")
+    told = [(loss.reason, loss.count, loss.connections) for loss in streams.losses]
+    assert told == [("closed", 2, 2), ("silent", 1, 1)]
+    words = head(make_report(day.reader, day.start_ms, after(day)))
+    assert "Lost       a connection 3 times:\n" in words
+    assert " 2 times, on 2 connections, 00:01-00:07 closed\n" in words
+    assert "1,272 ms behind the exchange's (-1,278 to -1,268)" in words.replace("\n", " ")
 
 
 def test_revisions_rereads_and_changes_of_markets_are_told(captured_day) -> None:
@@ -277,6 +303,7 @@ def test_csv_and_json_hold_every_series(outage) -> None:
         "stream_percent": "95.8333",
         "final_percent": "95.8333",
         "revisions": "0",
+        "untraded": "0",
     }
     told = json.loads(render(report, "json"))
     assert len(told["series"]) == 151

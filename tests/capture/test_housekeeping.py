@@ -2,7 +2,9 @@
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from engine.capture.disk import DiskWatch
 from engine.capture.housekeeping import Housekeeper, Limits
 from engine.market.candle import Candle
 from engine.market.interval import DAY_MS, MINUTE_MS
-from engine.store import Source, Store
+from engine.store import CorruptDatabase, Source, Store, WriteRefused
 
 START_MS = 1_733_011_200_000
 MB = 1_000_000
@@ -58,6 +60,91 @@ def test_the_disk_warns_once_and_again_when_it_is_worse(store: Store) -> None:
     assert levels(1_200) == ["fine"]
     assert watch.state is not None
     assert watch.state.note == ""
+
+
+async def _housekeeping(store: Store, told: Told, condition: Any, eventually: Any) -> Housekeeper:
+    limits = Limits(1, None, 0, 0, look_every_s=0.01)
+    keeper = Housekeeper(store, limits, lambda: START_MS, lambda *note: told.append(note))
+    task = asyncio.create_task(keeper.run())
+    try:
+        await eventually(lambda: keeper.disk is not None)
+        await asyncio.to_thread(condition)
+        await eventually(lambda: keeper.disk is not None and keeper.disk.level != "fine")
+        for _ in range(3):
+            await asyncio.sleep(0.02)
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return keeper
+
+
+@pytest.mark.parametrize("fate", ["deleted", "replaced", "directory"])
+async def test_a_database_that_loses_its_name_is_told_once(
+    store: Store, tmp_path: Path, eventually: Any, fate: str
+) -> None:
+    told: Told = []
+    path = store.directory / "klinetop.db"
+
+    def lose() -> None:
+        if fate == "directory":
+            shutil.rmtree(store.directory)
+            return
+        path.rename(tmp_path / "elsewhere.db")
+        if fate == "replaced":
+            path.write_bytes(b"another")
+
+    keeper = await _housekeeping(store, told, lose, eventually)
+    assert keeper.disk is not None
+    assert keeper.disk.level == "gone"
+    ((level, sentence),) = told
+    assert level == "error"
+    word = "replaced" if fate == "replaced" else "deleted"
+    assert sentence.startswith(f"The database file {path} was {word} while the engine ran; restart")
+
+
+def _spoil(store: Store) -> None:
+    """Write nonsense over pages of candles that no connection has in memory."""
+    store.writer.run(lambda c: c.execute("PRAGMA shrink_memory").close()).result(10)
+    path = store.directory / "klinetop.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        pages = other.execute("PRAGMA page_count").fetchone()[0]
+    with path.open("r+b") as file:
+        for page in range(pages // 2, pages * 3 // 4):
+            file.seek(4096 * page)
+            file.write(bytes(range(250)) * 8)
+
+
+@pytest.mark.parametrize("who", ["reader", "writer"])
+async def test_a_page_found_damaged_while_the_engine_runs_is_told_once_with_the_way_out(
+    tmp_path: Path, eventually: Any, who: str
+) -> None:
+    told: Told = []
+    store = Store.open(tmp_path, source="live")
+    fill(store, 3)
+
+    def meet() -> None:
+        _spoil(store)
+        if who == "reader":
+            with pytest.raises(CorruptDatabase):
+                store.reader.candles("AUSDT", "1m")
+        else:
+            times = [START_MS + i * MINUTE_MS for i in range(4_000)]
+            rows = [Candle(time_ms, 1.0, 3.0, 0.5, 2.0, 2.0, 2.0) for time_ms in times]
+            store.writer.put_candles("AUSDT", "1m", rows, Source.REST)
+
+    try:
+        keeper = await _housekeeping(store, told, meet, eventually)
+        assert keeper.disk is not None
+        assert keeper.disk.level == "damaged"
+        ((level, sentence),) = told
+        assert level == "error"
+        assert "stop klinetop, then move it aside with `mkdir" in sentence
+        assert "klinetop db salvage" in sentence
+    finally:
+        with pytest.raises(WriteRefused) if who == "writer" else nullcontext():
+            store.close()
 
 
 async def test_the_housekeeper_looks_and_prunes_by_itself(

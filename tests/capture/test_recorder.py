@@ -184,6 +184,20 @@ async def test_a_market_that_has_no_snapshot_keeps_no_other_from_having_one(
     await recorder.close()
 
 
+async def test_an_old_file_that_stays_does_not_end_the_one_that_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Awaitable[Any]]
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("engine.capture.recorder.prune", refuse)
+    recorder = Recorder(tmp_path, keep_hours=1.0)
+    recorder.frame(NINE_NS, frame(1))
+    await eventually(lambda: recorder.messages == 1)
+    await recorder.close()
+    assert (recorder.dropped, recorder.note, len(recorder.files)) == (0, "", 1)
+
+
 async def test_a_slow_disk_drops_and_counts_but_never_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Awaitable[Any]]
 ) -> None:

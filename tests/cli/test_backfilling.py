@@ -52,6 +52,11 @@ def test_a_job_goes_through_the_engine_and_is_followed(klinetop: Any, scripted: 
     found = klinetop("backfill", "--markets", "all", "--days", "1")
     assert (found.status, found.out) == (1, "")
     assert "Backfill 7 is failed: The disk is full.\n" in found.err
+    assert "prunes" not in found.err
+    found = klinetop("backfill", "--markets", "all", "--days", "500")
+    assert "prunes candles older than 400 days once a day; set retention.days = 0" in found.err
+    found = klinetop("backfill", "--markets", "all", "--days", "500", "--interval", "1d")
+    assert "prunes" not in found.err
     scripted.answers[contract.CancelBackfill] = contract.Done("1 backfill is cancelled.")
     assert klinetop("backfill", "--cancel").err == "1 backfill is cancelled.\n"
 
@@ -74,7 +79,7 @@ def test_the_ledger_is_printed_newest_first(klinetop: Any, tmp_path: Path) -> No
     told = json.loads(klinetop("gaps", "--data-dir", str(directory), "--json").out)
     assert (told["total"], told["candles_by_state"]) == (2, {"open": 4})
     nothing = klinetop("gaps", "--data-dir", str(directory), "--state", "filled")
-    assert (nothing.out, nothing.err) == ("", "No gap is in the ledger.\n")
+    assert (nothing.out, nothing.err) == ("", "No such gap is in the ledger.\n")
 
 
 def test_progress_in_words() -> None:
@@ -85,6 +90,8 @@ def test_progress_in_words() -> None:
     assert progress_line(figures) == (
         "1,200 of 60,000, 350/s, 3 min left, 3 series, Requests wait 28 s."
     )
+    waiting = {**figures, "rows": 0, "wanted": 0, "note": "It waits for its turn."}
+    assert progress_line(waiting) == "It waits for its turn."
     assert [duration(s) for s in (45, 600, 12_000, 200_000)] == [
         "45 s", "10 min", "3 h 20 min", "2 d 7 h"
     ]  # fmt: skip

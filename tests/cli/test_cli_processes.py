@@ -100,7 +100,9 @@ def test_a_port_in_use_is_a_sentence() -> None:
     assert "Traceback" not in found.stderr
 
 
-def test_engine_from_serve_to_stop(directory: Path) -> None:
+def test_engine_from_serve_to_stop(
+    directory: Path, engine_status: Callable[[Path], dict[str, Any]]
+) -> None:
     where = ("--data-dir", str(directory), "--demo", "--symbols", "BTCUSDT")
     settings = {**os.environ, "KLINETOP_AUTO_TRAIN": "false", "KLINETOP_HISTORY_DAYS": "0.05"}
     serving = subprocess.Popen(
@@ -109,8 +111,11 @@ def test_engine_from_serve_to_stop(directory: Path) -> None:
     try:
         pid = until(lambda: engine_pid(directory))
         assert pid == serving.pid
-        report = until(lambda: _candles(directory))
+        until(lambda: engine_status(directory).get("store", {}).get("candles"))
+        report = _report(directory)
         assert report["engine"]["pid"] == pid
+        assert report["engine"]["running"]
+        assert report["store"]["candles"]
         assert report["engine"]["source"] == "demo"
         second = subprocess.run(
             command("serve", *where),
@@ -131,11 +136,11 @@ def test_engine_from_serve_to_stop(directory: Path) -> None:
     assert "Traceback" not in said
 
 
-def _candles(directory: Path) -> dict[str, Any] | None:
+def _report(directory: Path) -> dict[str, Any]:
     status = command("status", "--json", "--data-dir", str(directory))
     found = subprocess.run(status, capture_output=True, text=True, timeout=60, cwd=ROOT, check=True)
     report: dict[str, Any] = json.loads(found.stdout)
-    return report if report["engine"]["running"] and report["store"]["candles"] else None
+    return report
 
 
 class Terminal:

@@ -61,6 +61,10 @@ def test_a_systems_unit_is_walled_in(
     assert found.status == 0
     unit = keys((units / "system" / "klinetop.service").read_text())
     assert unit["User"] == "carla"
+    assert "sudo useradd --system carla" in found.err
+    monkeypatch.setenv("SUDO_USER", "root")
+    found = klinetop("service", "install", "--system", "--force", data_dir=None)
+    assert "useradd" not in found.err
     assert unit["StateDirectory"] == "klinetop"
     assert unit["ReadWritePaths"] == "/var/lib/klinetop"
     assert unit["ProtectSystem"] == "strict"

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 DAY = ["--seeds", "7", "--hours", "1.5", "--markets", "3", "--speed", "120", "--kills", "1"]
 
 
+@pytest.mark.long
 def test_a_short_faulty_day_loses_nothing(tmp_path: Path) -> None:
     found = subprocess.run(
         [sys.executable, "-m", "benchmarks.faulty_day", *DAY, "--keep", str(tmp_path / "day")],

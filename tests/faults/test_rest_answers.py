@@ -222,9 +222,9 @@ async def test_case_24_an_empty_hour_is_a_hole_only_at_the_second_answer_an_hour
         hidden = range(hour_ms, hour_ms + HOUR_MS) if symbol == "LTCUSDT" else ()
         assert stored == [candle for candle in record if candle.open_time_ms not in hidden]
 
-    # The exchange repairs its history now and then: what is asked for again comes.
+    # The exchange repairs its history now and then: what is asked for again comes, daily.
     running.faults.show_klines()
-    await retried(engine, "LTCUSDT")
+    engine.history.repair("LTCUSDT", "1m", hour_ms + HOUR_MS, states=("exchange_hole",))
     await eventually(lambda: {row["state"] for row in rows()} == {"filled"}, 30)
     await stored_equals_truth(engine, running)
     assert engine.store.reader.quarantine_count() == 0

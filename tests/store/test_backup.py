@@ -125,6 +125,9 @@ def test_a_damaged_page_is_found_and_the_rest_is_salvaged(tmp_path: Path, minute
     directory = spoiled(tmp_path, minute)
     with pytest.raises(CorruptDatabase, match="db salvage"):
         Store.open(directory, source="live")
+    with pytest.raises(CorruptDatabase, match=r"No backup was made.*`klinetop db check`"):
+        back_up(directory, tmp_path / "copy.db")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["damaged"]
     report = check_database(directory, full=False)
     assert report.problems
     assert "backup" in report.way_out

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from engine.market import forecast
 from engine.market.candle import Candle
+from engine.market.forecast import JobInfo, ModelInfo, PredictionRow, TrackRecord
 from engine.market.interval import INTERVALS
 from engine.market.trade import Trade
 from engine.service import contract
@@ -105,7 +105,6 @@ def tickers() -> contract.TickersSection:
                 bid=last,
                 ask=last + 10.0**-decimals,
                 price_decimals=decimals,
-                data_age_ms=100.0,
                 spark=(*spark[:-1], last),
             )
         )
@@ -225,7 +224,7 @@ def storage(**changes: Any) -> contract.StorageSection:
     )
 
 
-MODEL = forecast.ModelInfo(
+MODEL = ModelInfo(
     version="v000012",
     created_wall_ms=WALL_MS - 2 * 3_600_000,
     rows=19_650,
@@ -240,7 +239,7 @@ MODEL = forecast.ModelInfo(
 )
 
 
-def predictions(count: int = 40) -> tuple[forecast.PredictionRow, ...]:
+def predictions(count: int = 40) -> tuple[PredictionRow, ...]:
     chance = random.Random(13)
     rows = []
     newest = INTERVALS["1m"].floor(NOW_MS) - 60_000
@@ -252,13 +251,13 @@ def predictions(count: int = 40) -> tuple[forecast.PredictionRow, ...]:
         price = closes[open_ms]
         after = closes.get(due_open_ms)
         if after is None or due_open_ms > newest:
-            row = forecast.PredictionRow(
+            row = PredictionRow(
                 open_ms, due_open_ms + 60_000, price, p_up, None, "waiting", model="v000012"
             )
         else:
             outcome = int(after > price)
             state = "hit" if (p_up >= 0.5) == bool(outcome) else "miss"
-            row = forecast.PredictionRow(
+            row = PredictionRow(
                 open_ms, due_open_ms + 60_000, price, p_up, outcome, state, after, "v000012"
             )
         rows.append(row)
@@ -276,7 +275,7 @@ def forecast(
         model=MODEL,
         latest=recent[-1],
         recent=recent,
-        record=forecast.TrackRecord(
+        record=TrackRecord(
             resolved=912,
             hit_rate=0.531,
             low=0.459,
@@ -290,8 +289,8 @@ def forecast(
     return msgspec.structs.replace(section, **changes)
 
 
-def job(state: str = "training", **changes: Any) -> forecast.JobInfo:
-    section = forecast.JobInfo(
+def job(state: str = "training", **changes: Any) -> JobInfo:
+    section = JobInfo(
         symbol="BTCUSDT",
         interval="1m",
         recipe="honest",

@@ -141,6 +141,8 @@ async def test_a_refusal_stands_where_the_rows_would(desk):
             ("99.99 %", "98.37 %", "3 more in holes", "41 / 90 / 300 ms", "+1,273 ms"),
         ),
         ({"disk": DiskState(150_000_000, "floor", "only candles")}, ("150 MB free", "disk full")),
+        ({"disk": DiskState(5_000_000_000, "gone", "gone")}, ("file deleted",)),
+        ({"disk": DiskState(5_000_000_000, "damaged", "damaged")}, ("damaged",)),
         ({"recording": "12 MB in 20261122T21.gz"}, ("12 MB in 20261122T21.gz",)),
         ({"worst": (coverage_row("ETHBTC"),)}, ("ETHBTC", "99.65 %")),
     ],
@@ -151,3 +153,22 @@ async def test_the_storage_pane_shows_how_capture_stands(desk, part, words):
         await pilot.press("4", "z")
         for word in words:
             await desk.until(pilot, lambda word=word: word in desk.screen_text(app))
+
+
+async def test_two_columns_of_counters_hold_whole_figures_only(desk):
+    section = desk.storage(
+        quality=DayQuality(12, 12, 17_280, 17_280, 17_000, 1),
+        gaps={"open": 0, "filled": 9, "exchange_hole": 1},
+        disk=DiskState(75_000_000_000, "fine", ""),
+        messages_per_s=12_345.0,
+    )
+    app = desk.make_app(engine_with(desk, section=section))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await pilot.press("4")
+        await desk.until(pilot, lambda: "1 hole " in desk.screen_text(app))
+        text = desk.screen_text(app)
+        right = text.partition("weight")[2].splitlines()[0]
+        assert "…" not in right
+        assert "75 GB free" in text
+        assert "12,345 msg/s" in text
+        assert "1 holes" not in text

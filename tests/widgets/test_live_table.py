@@ -181,6 +181,9 @@ def test_columns_share_share_out_and_drop_by_priority() -> None:
     assert column_widths(COLUMNS, 20) == (10, 9, 0)
     assert column_widths(COLUMNS, 5) == (1, 9, 0)
     assert column_widths([Column("a", "a"), Column("b", "b")], 12) == (6, 5)
+    reason = Column("reason", "reason", least=20)
+    assert column_widths([reason, Column("answer", "answer", priority=1)], 24) == (24, 0)
+    assert column_widths([reason, Column("answer", "answer", priority=1)], 25) == (12, 12)
 
 
 @pytest.mark.parametrize(

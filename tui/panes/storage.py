@@ -30,6 +30,7 @@ TWO_COLUMNS = 70
 STRIP_WIDTH = 46
 CLOCK_ALARM_MS = 1_000
 SOURCES = ("stream", "rest", "both", "import")
+_LOST = {"floor": "disk full", "gone": "file deleted", "damaged": "damaged"}
 GAP_WORDS = {"open": "open", "filled": "filled", "exchange_hole": "holes", "unfillable": "lost"}
 
 
@@ -72,8 +73,8 @@ class StoragePane(Pane):
         palette = self.model.palette
         if self.model.is_stale:
             return ("not capturing", palette.warn)
-        if storage.disk is not None and storage.disk.level == "floor":
-            return ("disk full", palette.error)
+        if storage.disk is not None and storage.disk.level in _LOST:
+            return (_LOST[storage.disk.level], palette.error)
         if storage.progress is not None or storage.backfill:
             return ("filling", palette.warn)
         if storage.gaps.get("open", 0) or storage.dropped:
@@ -127,7 +128,7 @@ class StoragePane(Pane):
     def _quality(self, quality: DayQuality | None) -> list[Line]:
         """Shares of a day's candles that are stored at all, and that the stream brought."""
         palette = self.model.palette
-        if quality is None or not quality.expected:
+        if quality is None or not self._knows_share(quality):
             return []
         stored = formats.share_floor(quality.stored, quality.expected)
         by_stream = formats.share_floor(quality.by_stream, quality.expected)
@@ -135,10 +136,16 @@ class StoragePane(Pane):
         parts = [(stored, style)]
         if quality.holes:
             parts.append((f"{quality.holes:,} more in holes", palette.text))
+        streamed = [(by_stream, palette.text)]
+        if quality.untraded:
+            streamed.append((f"{quality.untraded:,} untraded", palette.dim))
         return [
             self._row("captured", *self._joined(parts)),
-            self._row("by stream", (by_stream, palette.text)),
+            self._row("by stream", *self._joined(streamed)),
         ]
+
+    def _knows_share(self, quality: DayQuality | None) -> bool:
+        return quality is not None and quality.expected > 0
 
     def _clock(self, quality: DayQuality | None) -> list[Line]:
         palette = self.model.palette
@@ -190,18 +197,22 @@ class StoragePane(Pane):
         """Return as many rows as fit: strips beside or beneath them, else rows in two columns."""
         width, height = self.inner_width, self.inner_height
         if strips and width >= LEFT_WIDTH + STRIP_WIDTH:
-            return self._beside(rows[:height], strips[:height])
+            return self._beside(rows[:height], strips[:height], width - LEFT_WIDTH)
         if len(rows) <= height or width < TWO_COLUMNS:
             return [*rows, *strips][:height]
-        return self._beside(rows[:height], rows[height : 2 * height])
+        left = rows[:height]
+        room = width - min(LEFT_WIDTH, max(map(width_of, left), default=0) + 1)
+        return self._beside(left, [_whole(row, room) for row in rows[height : 2 * height]], room)
 
-    def _beside(self, left: Sequence[Line], right: Sequence[Line]) -> list[Line]:
+    def _beside(self, left: Sequence[Line], right: Sequence[Line], room: int) -> list[Line]:
+        """Return lines of both, where `room` cells belong to the right."""
         lines: list[Line] = []
+        edge = self.inner_width - room
         for index in range(max(len(left), len(right))):
-            start = fit(left[index], LEFT_WIDTH - 1) if index < len(left) else ()
+            start = fit(left[index], edge - 1) if index < len(left) else ()
             end = right[index] if index < len(right) else ()
-            space = pad(LEFT_WIDTH - width_of(start))
-            lines.append((*start, space, *fit(end, self.inner_width - LEFT_WIDTH)))
+            space = pad(edge - width_of(start))
+            lines.append((*start, space, *fit(end, room)))
         return lines
 
     def _row(self, label: str, *cells: Cell) -> Line:
@@ -231,7 +242,7 @@ class StoragePane(Pane):
         return self._joined(
             [
                 (
-                    f"{counts[state]:,} {word}",
+                    f"{counts[state]:,} {_counted(word, counts[state])}",
                     palette.warn if state == "open" and counts[state] else palette.text,
                 )
                 for state, word in GAP_WORDS.items()
@@ -248,7 +259,9 @@ class StoragePane(Pane):
         style = palette.up if mean >= 1 else palette.warn
         percent = "100%" if mean >= 1 else f"{math.floor(mean * 100)}%"
         strip = heat_pieces(storage.coverage, glyphs, palette.up, palette.warn)
-        return self._row("24 h", *strip, (f" {percent}", style))
+        # The row "captured" tells the share where it is known.
+        share = () if self._knows_share(storage.quality) else ((f" {percent}", style),)
+        return self._row("24 h", *strip, *share)
 
     def _commit(self, storage: StorageSection) -> tuple[Cell, ...]:
         palette = self.model.palette
@@ -267,7 +280,19 @@ class StoragePane(Pane):
         used, limit = weight
         style = self.model.palette.warn if limit and used > 0.8 * limit else self.model.palette.text
         return (
-            ((f"weight {used:,} of {limit:,}", style),)
+            ((f"weight {used:,}", style), (f" of {limit:,}", style))
             if limit
             else (("no requests yet", self.model.palette.dim),)
         )
+
+
+def _whole(row: Line, room: int) -> Line:
+    """Return label and first value of a row, and what follows as far as it fits whole."""
+    kept = list(row)
+    while len(kept) > 2 and (width_of(kept) > room or not kept[-1][0].strip(" ·|,-")):
+        kept.pop()
+    return tuple(kept)
+
+
+def _counted(word: str, count: int) -> str:
+    return word.removesuffix("s") if count == 1 else word

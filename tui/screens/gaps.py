@@ -49,14 +49,14 @@ class GapsScreen(LedgerScreen):
     ]
     COLUMNS = (
         Column("from", "from (UTC)", 16),
-        Column("to", "to", 16, priority=3),
+        Column("to", "to", 16, priority=4),
         Column("candles", "candles", 8, "right"),
         Column("symbol", "market", 13),
-        Column("interval", "", 3, priority=4),
+        Column("interval", "", 3, priority=1),
         Column("state", "state", 7),
         Column("tries", "tries", 5, "right", priority=2),
-        Column("reason", "why it was missed", None),
-        Column("error", "last answer", None, priority=1),
+        Column("reason", "why it was missed", None, least=26),
+        Column("error", "last answer", None, priority=3, least=16),
     )
 
     def __init__(self, model: DeskModel, asker: Asker, symbol: str = "") -> None:

@@ -11,13 +11,12 @@ if TYPE_CHECKING:
 
     from tui.widgets.glyphs import Glyphs
 
-_LEAST_FLEXIBLE = 4
-
 
 class Column(NamedTuple):
     """A column: `width` in cells, None takes what is left (shared evenly between such columns).
 
     Columns of `priority` above 0 are left out when the table is too narrow, the highest first.
+    It is too narrow when a column without a width would get fewer cells than `least`.
     """
 
     key: str
@@ -25,6 +24,7 @@ class Column(NamedTuple):
     width: int | None = None
     align: Literal["left", "right"] = "left"
     priority: int = 0
+    least: int = 4
 
 
 def column_widths(columns: Sequence[Column], width: int) -> tuple[int, ...]:
@@ -46,8 +46,11 @@ def column_widths(columns: Sequence[Column], width: int) -> tuple[int, ...]:
 
 
 def _least(columns: Sequence[Column], kept: set[int]) -> int:
-    widths = [columns[index].width for index in kept]
-    return sum(_LEAST_FLEXIBLE if width is None else width for width in widths) + len(kept) - 1
+    needed = 0
+    for index in kept:
+        width = columns[index].width
+        needed += columns[index].least if width is None else width
+    return needed + len(kept) - 1
 
 
 def fit(text: str, width: int, align: Literal["left", "right"], glyphs: Glyphs) -> str:
