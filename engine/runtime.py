@@ -307,6 +307,7 @@ class Engine:
         if self.state != "stopping" and self.supervisor.state.connection != "ended":
             self.clock.stop(time_ms)
             self.supervisor.finish(reason)
+            self.quality.source_ended()
             self.notices.add(
                 "info", f"{reason[:1].upper()}{reason[1:]}; what was stored stays here."
             )

@@ -134,15 +134,22 @@ class QualityKeeper:
             group.create_task(self._watch())
             group.create_task(self._count())
 
+    def source_ended(self) -> None:
+        """Write all figures once what was under way has had the time to be stored."""
+        asyncio.get_running_loop().call_later(SETTLE_S, self._write_all)
+
+    def _write_all(self) -> None:
+        self._observe()
+        self._flush()
+        if self._clock.is_set:
+            self._put_clock(self._clock.now_ms())
+
     async def close(self) -> None:
         """Hand over what is not written yet; call it after `run` was cancelled and streams ended.
 
         It does not wait for the commit, which a full disk never lets happen.
         """
-        self._observe()
-        self._flush()
-        if self._clock.is_set:
-            self._put_clock(self._clock.now_ms())
+        self._write_all()
         reader, self._reader = self._reader, None
         if reader is not None:
             await asyncio.to_thread(reader.close)

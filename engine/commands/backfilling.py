@@ -54,9 +54,9 @@ def backfill(
         return 0
     name = parse_interval(interval).name
     start_ms, end_ms = _range(days, start, end)
-    _warn_of_pruning(settings, name, start_ms)
     if symbol is not None:
         market = plain_symbol(symbol)
+        _warn_of_pruning(settings, name, start_ms)
         rows = run_async(backfill_jobs.one(settings, market, name, start_ms, end_ms))
         if as_json:
             emit_json({"symbol": market, "interval": name, "rows": rows})
@@ -69,6 +69,7 @@ def backfill(
             "symbols or patterns.",
             status=USAGE,
         )
+    _warn_of_pruning(settings, name, start_ms)
     result = run_async(backfill_jobs.many(settings, settings.markets, name, start_ms, end_ms))
     if as_json:
         emit_json({"markets": list(settings.markets), "interval": name, **result})

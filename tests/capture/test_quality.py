@@ -129,6 +129,23 @@ async def test_counters_offline_time_and_clock_go_into_the_hour_they_belong_to(
     assert first.clock_offset_ms is not None
 
 
+async def test_the_end_of_a_source_writes_what_came_last(
+    captured_day, monkeypatch, eventually
+) -> None:
+    monkeypatch.setattr(quality, "SETTLE_S", 0.01)
+    parts = Parts(captured_day.store)
+    parts.answer(captured_day.start_ms)
+    parts.stats = StreamStats(messages=14_597)
+    parts.keeper.source_ended()
+    start_ms = captured_day.start_ms
+
+    def written() -> bool:
+        figures = stream_figures(captured_day.store.reader, start_ms, start_ms + HOUR_MS)
+        return figures.messages == 14_597
+
+    await eventually(written)
+
+
 async def test_a_restart_in_the_same_hour_adds_up(captured_day) -> None:
     parts = Parts(captured_day.store)
     parts.answer(captured_day.start_ms)
