@@ -62,6 +62,7 @@ class Result:
     Attributes:
         compared: Candles of the exchange's record that had to be there.
         missing: Each as text; `wrong` and `extra` likewise.
+        rewritten: Candles that the exchange changed after they were stored as they were at first.
         problems: What else went wrong, in sentences.
         faults: Faults done, by kind.
         crossed: Books that were shown as live with best bid at or above best ask.
@@ -74,6 +75,7 @@ class Result:
     missing: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
+    rewritten: int = 0
     problems: list[str] = field(default_factory=list)
     by_source: dict[str, int] = field(default_factory=dict)
     gaps: dict[str, int] = field(default_factory=dict)
@@ -184,12 +186,17 @@ class _Record:
             told: dict[str, Any] = await answer.json()
             return told
 
-    async def candles(self, symbol: str, first_ms: int, end_ms: int) -> dict[int, Candle]:
-        """Candles by open time in [first_ms, end_ms), all of them over."""
+    async def candles(
+        self, symbol: str, first_ms: int, end_ms: int, *, is_first: bool = False
+    ) -> dict[int, Candle]:
+        """Candles by open time in [first_ms, end_ms), all of them over.
+
+        With `is_first` as they were when they closed, before the exchange rewrote its history.
+        """
         found: dict[int, Candle] = {}
         while first_ms < end_ms:
             parameters: dict[str, str | int] = {"symbol": symbol, "interval": "1m", "limit": PAGE}
-            parameters |= {"startTime": first_ms, "endTime": end_ms - 1}
+            parameters |= {"startTime": first_ms, "endTime": end_ms - 1, "first": int(is_first)}
             async with self._session.get(f"{self._url}/sim/klines", params=parameters) as answer:
                 page = [row.candle(1 << 60) for row in KLINES.decode(await answer.read())]
             if not page:
@@ -238,7 +245,11 @@ class _Day:
             self._measure(is_early=now_ms < self.first_ms + length_ms / 10)
             await asyncio.sleep(1.0)
         over = time.monotonic()
-        while lacking := await asyncio.to_thread(self._lacking):
+        truth = {
+            symbol: set(await self._record.candles(symbol, self.first_ms, self.end_ms))
+            for symbol in self.symbols
+        }
+        while lacking := await asyncio.to_thread(self._lacking, truth):
             self._result.repair_s = time.monotonic() - over
             if self._result.repair_s > REPAIR_LIMIT_S:
                 raise TimeoutError(f"not repaired within {REPAIR_LIMIT_S:.0f} s: {lacking[:3]}")
@@ -346,13 +357,17 @@ class _Day:
         self._result.reconnects += stream.get("reconnects", 0)
         self._result.bad += stream.get("bad", 0)
 
-    def _lacking(self) -> list[str]:
-        """Ranges that are not stored yet, and gaps that are open, up to the end of the day."""
+    def _lacking(self, truth: dict[str, set[int]]) -> list[str]:
+        """Minutes that are not stored yet, and gaps that are open, up to the end of the day.
+
+        A halted market has no candles, so the exchange's record says which ones there are.
+        """
         with contextlib.closing(open_reader(self.directory)) as reader:
             lacking = [
                 f"{symbol} {a}-{b}"
-                for symbol in self.symbols
+                for symbol, times in truth.items()
                 for a, b in reader.missing(symbol, "1m", self.first_ms, self.end_ms)
+                if any(a <= time_ms < b for time_ms in times)
             ]
             rows = reader.query(
                 "SELECT name, from_ms, to_ms FROM gap JOIN symbol ON symbol.id = symbol_id"
@@ -376,16 +391,16 @@ async def _compare(day: _Day, record: _Record, result: Result) -> None:
         last_ms = max([day.end_ms, *(candle.open_time_ms + MINUTE_MS for candle in candles[-1:])])
         first_ms = min([day.first_ms, *(candle.open_time_ms for candle in candles[:1])])
         truth = await record.candles(symbol, first_ms, last_ms)
+        pushed = await record.candles(symbol, first_ms, last_ms, is_first=True)
         times = {candle.open_time_ms for candle in candles}
         wanted = {time_ms for time_ms in truth if day.first_ms <= time_ms < day.end_ms}
         result.compared += len(wanted)
         result.missing += [f"{symbol} {time_ms}" for time_ms in sorted(wanted - times)]
         result.extra += [f"{symbol} {time_ms}" for time_ms in sorted(times - truth.keys())]
-        result.wrong += [
-            f"{symbol} {candle}, not {truth[candle.open_time_ms]}"
-            for candle in candles
-            if truth.get(candle.open_time_ms, candle) != candle
-        ]
+        other = [one for one in candles if truth.get(one.open_time_ms, one) != one]
+        wrong = [one for one in other if pushed[one.open_time_ms] != one]
+        result.rewritten += len(other) - len(wrong)
+        result.wrong += [f"{symbol} {one}, not {truth[one.open_time_ms]}" for one in wrong]
 
 
 def _rows(reader: Any) -> int:

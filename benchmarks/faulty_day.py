@@ -96,7 +96,8 @@ def _tell(result: Result) -> None:
         f"missing, {len(result.wrong)} wrong, {len(result.extra)} extra | {sources} | gaps: "
         f"{gaps or 'none'} | {sum(result.faults.values())} faults, {result.reconnects} reconnects, "
         f"{result.kills} kills, {result.bad} bad frames, {result.crossed} crossed books | repaired "
-        f"after {result.repair_s:.0f} s | engine {100 * result.cpu_s / result.wall_s:.1f} % CPU, "
+        f"after {result.repair_s:.0f} s, {result.rewritten} rewritten afterwards | "
+        f"engine {100 * result.cpu_s / result.wall_s:.1f} % CPU, "
         f"RSS {result.rss_early_mb:.0f} -> {result.rss_most_mb:.0f} MB | exchange "
         f"{100 * result.exchange_cpu_s / result.wall_s:.1f} % CPU",
         flush=True,

@@ -23,8 +23,8 @@ class Viewer(threading.Thread):
     Attributes:
         pulls_s: Seconds that each answer took.
         worst_lag_ms: The longest delay of the engine's event loop, as the engine says.
-        worst_rate: The most rows a second of history that the storage pane told.
-        notes: What the storage pane said beside the progress, each text once.
+        progress: Rows, rows wanted, rows a second and seconds left, as the storage pane told them.
+        notes: What it said beside that, each text once.
     """
 
     def __init__(self, directory: Path, symbol: str) -> None:

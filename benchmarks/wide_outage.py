@@ -91,10 +91,10 @@ class Desk:
             found = database.execute(_STORED, (from_ms, to_ms, SYMBOLS[first], SYMBOLS[last]))
             return int(found.fetchone()[0])
 
-    def is_whole(self, from_ms: int) -> bool:
-        """Whether every candle is stored that closed at least six seconds ago."""
+    def lacks(self, from_ms: int) -> int:
+        """Return how many candles are missing of those that closed at least six seconds ago."""
         to_ms = _minute(time.time() - CLOSED_AFTER_S)
-        return self.stored(from_ms, to_ms) >= MARKETS * (to_ms - from_ms) // MINUTE_MS
+        return MARKETS * (to_ms - from_ms) // MINUTE_MS - self.stored(from_ms, to_ms)
 
     def close(self) -> None:
         """End the engine in order."""
@@ -161,15 +161,21 @@ def _without_numbers(notes: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(re.sub(r"\d+ s\b", "N s", text) for text in notes if text))
 
 
-def wait_whole(desk: Desk, meter: Meter, from_ms: int, limit_s: float) -> Cost:
-    """Wait until nothing is missing."""
+def wait_whole(desk: Desk, meter: Meter, from_ms: int, limit_s: float) -> tuple[Cost, float]:
+    """Wait until nothing is missing; returns when 99 % of it was there, too, in seconds."""
     end = time.monotonic() + limit_s
-    while not desk.is_whole(from_ms):
-        meter.look()
+    lacked = lacks = desk.lacks(from_ms)
+    nearly_s = 0.0
+    while lacks > 0:
+        cost = meter.look()
+        if lacks > 0.01 * lacked:
+            nearly_s = cost.seconds
         if time.monotonic() > end:
-            raise TimeoutError(f"candles were missing after {limit_s:.0f} s")
+            raise TimeoutError(f"{lacks} candles were missing after {limit_s:.0f} s")
         time.sleep(0.25)
-    return meter.look()
+        lacks = desk.lacks(from_ms)
+        lacked = max(lacked, lacks)
+    return meter.look(), nearly_s
 
 
 def killed(desk: Desk, from_ms: int, part: str) -> None:
@@ -184,14 +190,14 @@ def killed(desk: Desk, from_ms: int, part: str) -> None:
         half = MARKETS // 2
         wait_until(lambda: desk.exchange.tell("rest")["klines"] >= half, 120, "half is repaired")
         desk.exchange.tell(f"refuse {RETRY_AFTER_S}")
-    cost = wait_whole(desk, meter, from_ms, 600)
+    cost, nearly_s = wait_whole(desk, meter, from_ms, 600)
     note = f", refused for {RETRY_AFTER_S} s in the middle" if part == "limited" else ""
     tell(
         desk,
         f"{part}: engine killed for {down_s:.0f} s{note}",
         cost,
         lacked=f"about {MARKETS * lacking_ms // MINUTE_MS:,} candles of {MARKETS:,} markets",
-        whole=f"{cost.seconds:.1f} s after its start",
+        whole=f"{cost.seconds:.1f} s after its start, 99 % of it after {nearly_s:.1f} s",
         said=" | ".join(_without_numbers(desk.viewer.notes)) or "nothing",
     )
 
@@ -205,7 +211,7 @@ def cut(desk: Desk, from_ms: int) -> None:
     time.sleep(1)
     wait_until(desk.flows, 200, "all streams flow again")
     flowed_s = meter.look().seconds
-    cost = wait_whole(desk, meter, from_ms, 600)
+    cost, nearly_s = wait_whole(desk, meter, from_ms, 600)
     connects = desk.exchange.tell("connects")
     tell(
         desk,
@@ -214,7 +220,8 @@ def cut(desk: Desk, from_ms: int) -> None:
         streams=f"all {MARKETS:,} confirmed {flowed_s - REFUSED_S + 1:.1f} s after they were let "
         f"in; {connects['tries'] - before} tries to connect, {connects['most_in_window']} at most "
         "in 5 minutes (300 allowed)",
-        whole=f"{cost.seconds - flowed_s:.1f} s after the streams",
+        whole=f"{cost.seconds - flowed_s:.1f} s after the streams, 99 % of it after "
+        f"{nearly_s - flowed_s:.1f} s",
     )
 
 
@@ -285,7 +292,7 @@ def started(directory: Path, exchange: Exchange) -> Iterator[tuple[Desk, int]]:
         desk.viewer.start()
         from_ms = _minute(time.time()) + MINUTE_MS
         time.sleep(from_ms / 1000 + 60 + CLOSED_AFTER_S + 1 - time.time())
-        wait_until(lambda: desk.is_whole(from_ms), 120, "the first minute is whole")
+        wait_until(lambda: desk.lacks(from_ms) <= 0, 120, "the first minute is whole")
         yield desk, from_ms
     finally:
         desk.close()
@@ -310,7 +317,7 @@ def run(parts: list[str], quiet_minutes: int, days: float) -> None:
             else:
                 backfill(desk, days)
                 from_ms = first_ms - round(days * 720) * MINUTE_MS
-        wait_until(lambda: desk.is_whole(from_ms), 300, "nothing is missing")
+        wait_until(lambda: desk.lacks(from_ms) <= 0, 300, "nothing is missing")
         to_ms = _minute(time.time() - CLOSED_AFTER_S)
         gaps = status(directory)["store"]["gaps"]
         result = compare(directory, exchange, from_ms, to_ms)

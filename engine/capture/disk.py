@@ -79,9 +79,15 @@ class DiskWatch:
         """
         now = _identity(self._path)
         fate = "" if self._file in (None, now) else "deleted" if now is None else "replaced"
-        places = (self._directory, *self._directory.parents)
-        place = next(place for place in places if place.exists()) if fate else self._directory
-        return Look(shutil.disk_usage(place).free, fate)
+        try:
+            free = shutil.disk_usage(self._directory).free
+        except FileNotFoundError:
+            if self._file is None:
+                raise
+            fate = "deleted"
+            place = next(place for place in self._directory.parents if place.exists())
+            free = shutil.disk_usage(place).free
+        return Look(free, fate)
 
     def judge(self, free: int, fate: str = "", damage: str = "") -> DiskState:
         """Act on what was found, and return what that means.

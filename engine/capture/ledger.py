@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import math
 import time
@@ -309,15 +310,16 @@ class Ledger:
         if not missing:
             return
         now_ms = self._clock.now_ms()
-        rows = [
+        rows = (
             (symbol, interval, piece, reason)
             for (symbol, interval), ranges in missing.items()
             for where in ranges
             for piece, reason in self._pieces(symbol, interval, where)
-        ]
+        )
         noted = 0
-        for at in range(0, len(rows), ROWS_AT_ONCE):
-            some = rows[at : at + ROWS_AT_ONCE]
+        reasons: set[str] = set()
+        while some := list(itertools.islice(rows, ROWS_AT_ONCE)):
+            reasons.update(reason for *_, reason in some)
 
             def work(db: sqlite3.Connection, some: list[tuple[str, str, Range, str]] = some) -> int:
                 wall_ms = _wall_ms()
@@ -330,7 +332,7 @@ class Ledger:
 
             noted += await asyncio.wrap_future(self._store.writer.run(work))
         if tells and noted:
-            self._tell(missing, {reason for *_, reason in rows})
+            self._tell(missing, reasons)
 
     def _tell(self, missing: Missing, reasons: set[str]) -> None:
         candles = sum(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from engine.binance.budget import WeightBudget
     from engine.capture.fills import Fill
 
-RATE_OVER_S = 15.0
+RATE_OVER_S = 60.0  # the weight is granted by the minute, and often used up before its end
 _SAMPLE_EVERY_S = 0.25
 
 

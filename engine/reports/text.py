@@ -89,10 +89,8 @@ def _series(series: Sequence[SeriesQuality], all_markets: bool) -> list[str]:
     shown = ordered if all_markets or few else flawed[:MOST_MARKETS]
     left = len(ordered) - len(shown)
     if not shown:
-        traded = " that was traded" if any(row.untraded for row in series) else ""
-        return [
-            f"The stream brought every candle{traded} of all {left:,} series: --all lists them."
-        ]
+        what = "all that was traded" if any(row.untraded for row in series) else "every candle"
+        return _wrapped(f"The stream brought {what} of all {left:,} series: --all lists them.", "")
     lines = _table(
         ("market", "", "expected", "stream", "final", "missing", "holes", "revised"),
         (

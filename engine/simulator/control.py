@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.simulator.exchange import Exchange
     from engine.simulator.script import ScriptRun
 
-_KLINES = frozenset({"symbol", "interval", "startTime", "endTime", "limit"})
+_KLINES = frozenset({"symbol", "interval", "startTime", "endTime", "limit", "first"})
 _MOST_ROWS = 10_000
 _LARGEST_STEP_BYTES = 65_536
 
@@ -44,7 +44,10 @@ class Control:
         router.add_post("/sim/faults", _guarded(self._do))
 
     async def _klines(self, request: web.Request) -> web.Response:
-        """Answer like /api/v3/klines: without faults, weight or the limit of 1,000 rows."""
+        """Answer like /api/v3/klines: without faults, weight or the limit of 1,000 rows.
+
+        With `first=1` the candles are told as they were before history was rewritten.
+        """
         exchange = self._exchange
         exchange.catch_up()
         try:
@@ -55,7 +58,10 @@ class Control:
             limit = query.limit(500, _MOST_ROWS)
         except ApiError as error:
             return _json({"code": error.code, "msg": error.message}, status=error.status)
-        candles = await exchange.candles(symbol, interval, start_ms, end_ms, limit)
+        is_first = request.query.get("first", "0") != "0"
+        candles = await exchange.candles(
+            symbol, interval, start_ms, end_ms, limit, is_first=is_first
+        )
         closes_ms = [interval.close_time(candle.open_time_ms) for candle in candles]
         body = wire.kline_rows(candles, closes_ms)
         return web.Response(body=body, content_type="application/json")

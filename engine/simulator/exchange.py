@@ -269,6 +269,8 @@ class Exchange:
         start_ms: int | None,
         end_ms: int | None,
         limit: int,
+        *,
+        is_first: bool = False,
     ) -> list[Candle]:
         """Return candles as REST klines does (times inclusive), the open one as last row.
 
@@ -280,6 +282,7 @@ class Exchange:
             start_ms: First open time; the oldest `limit` rows from there on are returned.
             end_ms: Last open time; without a start the newest `limit` rows up to it are returned.
             limit: Most rows.
+            is_first: As they were when they had closed, not as faults have rewritten them since.
         """
         if interval.length_ms < self._finest_ms:
             return []
@@ -287,7 +290,7 @@ class Exchange:
         rows = await rest_candles(
             self.source, state, interval, start_ms, end_ms, limit, self._now_ms
         )
-        return self.faults.klines.rewritten(symbol, interval.name, rows)
+        return self.faults.klines.rewritten(symbol, interval.name, rows, is_first=is_first)
 
     async def warm(self, stream: str) -> None:
         """Fetch in a worker thread what a kline stream's open candle needs of history."""

@@ -32,6 +32,7 @@ class Fate(NamedTuple):
     change: Mapping[str, Any] | None = None
 
 
+_Changes = dict[tuple[str, str], dict[int, dict[str, Any]]]
 _HONEST = Fate()
 _LOST = Fate(is_lost=True)
 
@@ -73,7 +74,8 @@ class KlineFaults:
     is_idle: bool = True
     _plans: list[_Plan] = field(default_factory=list)
     _hidden: list[_Hidden] = field(default_factory=list)
-    _rewritten: dict[tuple[str, str], dict[int, dict[str, Any]]] = field(default_factory=dict)
+    _changed: _Changes = field(default_factory=dict)
+    _rewritten: _Changes = field(default_factory=dict)
 
     # -- switches --------------------------------------------------------------------------------
 
@@ -100,13 +102,20 @@ class KlineFaults:
     def rewrite(
         self, symbol: str, interval: str, open_time_ms: int, values: Mapping[str, Any]
     ) -> None:
-        """Change a candle of the exchange's record from now on.
+        """Change a candle of the exchange's record (`*`: of every market) from now on.
 
         Raises:
             ValueError: for a value that a candle does not have.
         """
         _check(values)
         rows = self._rewritten.setdefault((symbol, interval), {})
+        rows.setdefault(open_time_ms, {}).update(values)
+
+    def change(
+        self, symbol: str, interval: str, open_time_ms: int, values: Mapping[str, Any]
+    ) -> None:
+        """Take note that a candle was pushed once more with these values when it closed."""
+        rows = self._changed.setdefault((symbol, interval), {})
         rows.setdefault(open_time_ms, {}).update(values)
 
     # -- what the exchange asks ----------------------------------------------------------------
@@ -139,17 +148,24 @@ class KlineFaults:
             )
         ]
 
-    def rewritten(self, symbol: str, interval: str, candles: list[Candle]) -> list[Candle]:
-        """Return `candles` with the values that they were given since."""
-        changes = self._rewritten.get((symbol, interval))
-        if not changes:
-            return candles
-        return [
-            replace(candle, **changes[candle.open_time_ms])
-            if candle.open_time_ms in changes
-            else candle
-            for candle in candles
-        ]
+    def rewritten(
+        self, symbol: str, interval: str, candles: list[Candle], *, is_first: bool = False
+    ) -> list[Candle]:
+        """Return `candles` as they are on record now.
+
+        With `is_first` as they were when they had closed, before their history was rewritten.
+        """
+        layers = [self._changed.get((symbol, interval))]
+        if not is_first:
+            layers += [self._rewritten.get((name, interval)) for name in (ANY, symbol)]
+        for changes in filter(None, layers):
+            candles = [
+                replace(candle, **changes[candle.open_time_ms])
+                if candle.open_time_ms in changes
+                else candle
+                for candle in candles
+            ]
+        return candles
 
 
 def _check(values: Mapping[str, Any]) -> None:

@@ -300,10 +300,10 @@ class LateClose(_OfSeries, frozen=True, tag="late_close"):
 
 
 class RewriteKline(Step, frozen=True, tag="rewrite_kline"):
-    """Change a candle of the past in the exchange's record."""
+    """Change a candle of the past in the exchange's record, of one market or of each (`*`)."""
 
-    symbol: str
     values: dict[str, float]
+    symbol: str = "*"
     interval: str = "1m"
     back: str = "10m"
 

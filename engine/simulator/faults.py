@@ -221,7 +221,7 @@ class Faults:
         """Change a candle in the exchange's record (and so in REST's history) from now on.
 
         Args:
-            symbol: The market.
+            symbol: The market, or `*`.
             interval: The interval; others are not made anew.
             open_time_ms: Which candle.
             values: By field of a candle, such as `close=1.0, trades=7`.

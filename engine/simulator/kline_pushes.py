@@ -62,7 +62,7 @@ class KlinePushes:
         fate = self._faults.fate(symbol, interval.name, open_ms, closed=closed)
         self._follow(stream, written(candle, event_time_ms + fate.late_ms), fate, event_time_ms)
         if fate.change:
-            self._faults.rewrite(symbol, interval.name, open_ms, fate.change)
+            self._faults.change(symbol, interval.name, open_ms, fate.change)
             self._hub.publish(stream, written(replace(candle, **fate.change), event_time_ms))
 
     def send_recorded(self, stream: str, payload: bytes, now_ms: int) -> None:

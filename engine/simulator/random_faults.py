@@ -16,7 +16,9 @@ from engine.simulator.fault_steps import (
     RepeatClose,
     ResetMidFrame,
     RestAnswer,
+    RewriteKline,
     SendRaw,
+    SetStatus,
     ShutdownNotice,
     Silence,
     SkipClose,
@@ -26,11 +28,12 @@ from engine.simulator.fault_steps import (
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from engine.simulator.fault_steps import AnyStep
 
 _LONGEST_S = 30.0
+_RARE_SHARE = 0.08
 _SERVER_ERRORS = (500, 502, 503, 504)
 GARBAGE = (
     '{"e":"kline","E":1795000000',
@@ -46,14 +49,22 @@ GARBAGE = (
 )
 
 
-def draw(rng: random.Random, window_s: float) -> AnyStep:
+def draw(rng: random.Random, window_s: float, markets: Sequence[str] = ()) -> AnyStep:
     """Return one random fault.
 
     Args:
         rng: Where chance comes from.
         window_s: Wall-clock seconds between two faults; none lasts longer than 0.7 of them.
+        markets: Those that may be halted; without any none is.
     """
-    return rng.choice(_KINDS)(rng, min(window_s, _LONGEST_S))
+    window_s = min(window_s, _LONGEST_S)
+    if rng.random() > _RARE_SHARE:
+        return rng.choice(_KINDS)(rng, window_s)
+    kind = rng.randrange(len(_RARE_KINDS) + bool(markets))
+    if kind < len(_RARE_KINDS):
+        return _RARE_KINDS[kind](rng, window_s)
+    status = rng.choice(("BREAK", "HALT"))
+    return SetStatus(symbol=rng.choice(markets), status=status, seconds=_lasting(rng, window_s))
 
 
 def _lasting(rng: random.Random, window_s: float) -> float:
@@ -84,6 +95,16 @@ def _shutdown(rng: random.Random, window_s: float) -> AnyStep:
     return ShutdownNotice(cut_after=rng.choice((0.0, _lasting(rng, window_s))))
 
 
+def _other_values(rng: random.Random) -> dict[str, float]:
+    """Return values that are possible for a candle of any market, and not those that it has."""
+    volume = float(rng.randint(10**8, 10**9))
+    return {"volume": volume, "quote_volume": round(volume * rng.uniform(1.0, 9.0), 2)}
+
+
+_RARE_KINDS: tuple[Callable[[random.Random, float], AnyStep], ...] = (
+    lambda rng, _: RepeatClose(count=rng.randint(1, 10), change=_other_values(rng)),
+    lambda rng, _: RewriteKline(back=rng.choice(("2m", "10m", "45m")), values=_other_values(rng)),
+)
 _KINDS: tuple[Callable[[random.Random, float], AnyStep], ...] = (
     lambda _, __: DropConnections(),
     lambda rng, _: CloseConnections(

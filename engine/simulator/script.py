@@ -237,7 +237,7 @@ class ScriptRun:
         begin_ms = self._exchange.source.start_ms
         while True:
             due_ms = begin_ms + rng.uniform(0.05, 0.95) * every_ms
-            step = draw(rng, window_s)
+            step = draw(rng, window_s, list(self._exchange.infos))
             await self._until(due_ms)
             self.do(step)
             begin_ms += every_ms

@@ -7,6 +7,7 @@ from typing import Any
 from engine.capture.coverage import Count, count_span, total
 from engine.capture.day_coverage import DayCoverage, write_coverage
 from engine.capture.hour_counts import HourCounts
+from engine.capture.market_coverage import badness, market_rows
 from engine.store import Source
 
 HOUR_MS = 3_600_000
@@ -36,6 +37,21 @@ def test_each_source_is_told_apart(captured_day) -> None:
     assert count == Count(60, by_stream=20, by_both=10, by_rest=10, by_import=5)
     assert (count.stored, count.streamed, count.missing) == (45, 30, 15)
     assert (count.share, count.stream_share) == (0.75, 0.5)
+
+
+def test_minutes_without_a_trade_by_rest_are_not_held_against_the_stream(captured_day) -> None:
+    day = captured_day
+    day.captured("AQUIETUSDT", "LOSTUSDT")
+    day.put("AQUIETUSDT", day.minutes(0, 20))
+    day.put("AQUIETUSDT", day.minutes(20, 60), Source.REST, trades=0)
+    day.put("LOSTUSDT", day.minutes(0, 50))
+    day.put("LOSTUSDT", day.minutes(50, 60), Source.REST)
+    assert counted(day)["AQUIETUSDT"] == Count(60, by_stream=20, by_rest=40, untraded=40)
+    counts = HourCounts(day.reader)
+    counts.refresh(day.start_ms + 10 * HOUR_MS)
+    _, rows = market_rows(day.reader, counts, "1m", 24)
+    assert [row.untraded for row in rows] == [40, 0]
+    assert [row.symbol for row in sorted(rows, key=badness)] == ["LOSTUSDT", "AQUIETUSDT"]
 
 
 def test_a_halt_expects_nothing_even_where_candles_came(captured_day) -> None:

@@ -15,7 +15,7 @@ from engine.capture.exchange_time import ExchangeTime, put_exchange_time
 from engine.capture.hour_figures import HourFigures, Tally
 from engine.reports.render import render
 from engine.reports.text import columns_of, head
-from engine.store import Source
+from engine.store import Source, gap_reads
 from engine.store.symbols import put_meta, record_session
 
 MINUTE_MS = 60_000
@@ -327,3 +327,22 @@ def test_a_day_without_anything_is_refused_in_a_sentence(captured_day) -> None:
         NoReport, match=r"Nothing was captured on 2026-11-20 .* began on 2026-11-22"
     ):
         make_report(captured_day.reader, captured_day.start_ms - 2 * DAY_MS, after(captured_day))
+
+
+def test_what_nobody_promised_to_capture_is_no_gap(captured_day) -> None:
+    day = captured_day
+    day.captured("BTCUSDT", from_minute=60)
+    day.put("BTCUSDT", day.minutes(60, 100))
+    day.gap("BTCUSDT", 0, 30, state="exchange_hole")
+    day.gap("BTCUSDT", 50, 70, state="unfillable")
+    day.gap("NEWUSDT", 0, 900)  # a chart of it was looked at
+    assert day.reader.gap_counts() == {
+        "open": 0, "filled": 0, "exchange_hole": 0, "unfillable": 1,
+    }  # fmt: skip
+    assert gap_reads.gap_totals(day.reader)[0] == 3, "the ledger itself shows them all"
+    (gap,) = make_report(day.reader, day.start_ms, after(day)).gaps
+    assert (gap.symbols, gap.candles, gap.state) == (("BTCUSDT",), 10, "unfillable")
+    assert gap.from_ms == day.start_ms + HOUR_MS
+    day.execute("UPDATE captured SET to_ms = ?", day.start_ms + HOUR_MS + 5 * 60_000)
+    (gap,) = make_report(day.reader, day.start_ms, after(day)).gaps
+    assert gap.candles == 5, "and none after the promise ended"

@@ -90,9 +90,12 @@ async def test_a_database_that_loses_its_name_is_told_once(
         if fate == "directory":
             shutil.rmtree(store.directory)
             return
-        path.rename(tmp_path / "elsewhere.db")
-        if fate == "replaced":
-            path.write_bytes(b"another")
+        if fate == "deleted":
+            path.rename(tmp_path / "elsewhere.db")
+            return
+        other = tmp_path / "other.db"
+        other.write_bytes(b"another")
+        other.replace(path)
 
     keeper = await _housekeeping(store, told, lose, eventually)
     assert keeper.disk is not None

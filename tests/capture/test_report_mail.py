@@ -7,6 +7,7 @@ import email.policy
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -328,6 +329,22 @@ async def test_without_mail_the_file_alone_is_made(schedule, tmp_path, eventuall
     await _running(made, lambda: notices, eventually)
     assert notices[0][1].startswith("The report of 2026-11-22 is in ")
     assert [file.name for file in (tmp_path / "reports").iterdir()] == ["klinetop-2026-11-22.csv"]
+
+
+def test_a_mail_that_can_not_be_noted_waits_for_the_store_no_longer_than_it_may(
+    serve, box, schedule, report, captured_day, monkeypatch
+) -> None:
+    monkeypatch.setattr(report_schedule, "NOTE_S", 0.05)
+    made, _, _ = schedule(serve())
+    writer = captured_day.store.writer
+    held = threading.Event()
+    waiting = writer.run(lambda _: held.wait(10))  # as a full disk holds all work up
+    try:
+        assert made._send(report, captured_day.start_ms) == []
+        assert not waiting.done()
+    finally:
+        held.set()
+    assert len(box.mails) == 1
 
 
 def _free_port() -> int:

@@ -77,6 +77,7 @@ async def test_listings_halts_and_delistings_are_followed(
     running.faults.set_status("LTCUSDT", "CANCEL_ONLY")
     await eventually(lambda: not engine.roster.is_trading("LTCUSDT"))
     halted_ms = engine.clock.now_ms()
+    await eventually(lambda: max(stored(engine, UNICODE), default=0) > START_MS)
     running.faults.delist(UNICODE)
     await eventually(lambda: UNICODE not in engine.roster.symbols)
     await eventually(lambda: "1 market is delisted and no longer captured" in said(engine))

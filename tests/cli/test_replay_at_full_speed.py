@@ -1,4 +1,4 @@
-"""A recording replayed at speed max by a whole engine: nothing that it holds is missed."""
+"""A short recording replayed by a whole engine: nothing is missed, and time ends with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BEGIN_MS = 1_723_161_540_000  # a full minute
 LAST_UPDATE = 60
 LIMIT_S = 30.0
-START = (sys.executable, "-m", "tui.cli", "serve", "--speed", "max")
+START = (sys.executable, "-m", "tui.cli", "serve", "--speed")
 
 
 def recording() -> Iterator[str]:
@@ -39,11 +39,11 @@ def line(time_ms: int, message: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def served(directory: Path, tmp_path: Path) -> Iterator[Path]:
+def served(directory: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     file = tmp_path / "session.txt"
     file.write_text("".join(recording()))
     process = subprocess.Popen(
-        [*START, "--data-dir", str(directory), "--replay", str(file)],
+        [*START, request.param, "--data-dir", str(directory), "--replay", str(file)],
         stderr=subprocess.DEVNULL,
     )
     yield directory
@@ -51,6 +51,7 @@ def served(directory: Path, tmp_path: Path) -> Iterator[Path]:
     process.wait(20)
 
 
+@pytest.mark.parametrize("served", ["max"], indirect=True)
 def test_book_and_candles_are_whole_without_a_viewer(
     served: Path, engine_status: Callable[[Path], dict[str, Any]]
 ) -> None:
@@ -66,3 +67,16 @@ def test_book_and_candles_are_whole_without_a_viewer(
     assert (book["resyncs"], book["missed"]) == (0, 0)
     assert found["stream"]["messages"] >= 2 * LAST_UPDATE
     assert found["store"]["candles"] == 2
+
+
+@pytest.mark.parametrize("served", ["60"], indirect=True)
+def test_when_a_replay_is_over_its_time_stands_still(
+    served: Path, engine_status: Callable[[Path], dict[str, Any]]
+) -> None:
+    end = time.monotonic() + LIMIT_S
+    while engine_status(served).get("stream", {}).get("state") != "ended":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    ended_ms, later_ms = (engine_status(served)["engine"]["exchange_time_ms"] for _ in range(2))
+    assert ended_ms == later_ms
+    assert BEGIN_MS + 120_000 <= ended_ms < BEGIN_MS + 121_000

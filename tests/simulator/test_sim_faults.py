@@ -86,6 +86,16 @@ async def test_history_is_rewritten(start):
     after = await row_of(client, at_ms)
     assert after[8] == before[8] + 5
     assert after[:8] == before[:8]
+    client.running.faults.rewrite_kline("*", "1m", at_ms, volume=7.0)
+    url = f"{client.running.rest_url}/sim/klines"
+    for symbol in ("LTCUSDT", "BTCUSDT"):
+        assert float((await row_of(client, at_ms, "sim/klines", symbol))[5]) == 7.0
+        query = {"symbol": symbol, "interval": "1m", "startTime": at_ms, "limit": 1, "first": 1}
+        async with client.session.get(url, params=query) as answer:
+            (first,) = await answer.json()
+        assert float(first[5]) != 7.0, "as it was when it had closed"
+        if symbol == "LTCUSDT":
+            assert first == before
 
 
 async def test_rest_answers_come_in_a_row_and_by_path(start):

@@ -101,7 +101,10 @@ def test_chance_is_repeatable_and_reaches_every_kind():
     assert drawn(3) == drawn(3)
     assert drawn(3) != drawn(4)
     kinds = Counter(name_of(step) for step in drawn(3))
-    assert len(kinds) >= 16
+    assert len(kinds) >= 17
+    changes = [step for step in drawn(3) if getattr(step, "change", None)]
+    assert 1 <= len(changes) <= 40, "rare"
+    assert 1 <= kinds["rewrite_kline"] <= 40
     assert kinds.keys() <= {name_of(kind) for kind in STEPS}
     assert max(getattr(step, "seconds", None) or 0 for step in drawn(3)) <= 3.5
 

@@ -200,3 +200,16 @@ def test_columns_share_share_out_and_drop_by_priority() -> None:
 )
 def test_fit_counts_cells(text, width, align, expected) -> None:
     assert fit(text, width, align, UNICODE) == expected
+
+
+async def test_columns_end_before_the_scrollbar(one_widget, texts) -> None:
+    widget = LiveTable([Column("why", "why")], palettes("default"), UNICODE)
+    async with one_widget(widget).run_test(size=(20, 4)) as pilot:
+        for count, width in ((2, 20), (9, 19), (2, 20)):
+            rows = [
+                TableRow(str(at), (("no connection: it was cut", PLAIN),)) for at in range(count)
+            ]
+            widget.set_rows(rows)
+            await pilot.pause()
+            line = texts(widget)[1]
+            assert (line[-1], len(line)) == ("…", width)

@@ -201,7 +201,7 @@ class StoragePane(Pane):
         if len(rows) <= height or width < TWO_COLUMNS:
             return [*rows, *strips][:height]
         left = rows[:height]
-        room = width - min(LEFT_WIDTH, max(map(width_of, left), default=0) + 1)
+        room = width - min(LEFT_WIDTH, max(map(width_of, left), default=0))
         return self._beside(left, [_whole(row, room) for row in rows[height : 2 * height]], room)
 
     def _beside(self, left: Sequence[Line], right: Sequence[Line], room: int) -> list[Line]:
@@ -209,7 +209,7 @@ class StoragePane(Pane):
         lines: list[Line] = []
         edge = self.inner_width - room
         for index in range(max(len(left), len(right))):
-            start = fit(left[index], edge - 1) if index < len(left) else ()
+            start = fit(left[index], edge) if index < len(left) else ()
             end = right[index] if index < len(right) else ()
             space = pad(edge - width_of(start))
             lines.append((*start, space, *fit(end, room)))

@@ -131,7 +131,7 @@ class LiveTable(ScrollView, can_focus=True):
         The cursor stays on its key; if that row is gone, it goes to the one in its place. Where its
         row was in sight and moved out of it, the table scrolls after it.
         """
-        old_rows, old_cursor = self._rows, self._cursor
+        old_rows, old_cursor, old_room = self._rows, self._cursor, self._room
         old_place = self._index.get(old_cursor) if old_cursor is not None else None
         was_in_sight = old_place is not None and self._in_sight(old_place)
         self._rows = list(rows)
@@ -152,7 +152,10 @@ class LiveTable(ScrollView, can_focus=True):
         if note != self._note or bool(old_rows) != bool(rows):
             self._note = note
             dirty.add(0)
-        self._redraw(dirty)
+        if self._room == old_room:
+            self._redraw(dirty)
+        else:
+            self._redraw_all()
         self._fit_virtual_size()
         if was_in_sight and place_now is not None and place_now != old_place:
             self._scroll_into_sight(place_now)
@@ -171,13 +174,19 @@ class LiveTable(ScrollView, can_focus=True):
                 self._strips.pop(-1, None)
                 self.refresh(Region(0, 0, max(1, self.size.width), 1))
 
+    @property
+    def _room(self) -> int:
+        """Cells for columns: beside the cursor's mark and the scrollbar, where there is one."""
+        has_bar = self._header_rows + len(self._rows) > self.size.height
+        return self.size.width - 1 - has_bar * (self.styles.scrollbar_size_vertical or 0)
+
     def _fit_virtual_size(self) -> None:
         size = Size(self.size.width, self._header_rows + len(self._rows))
         if size != self.virtual_size:
             self.virtual_size = size
 
     def _redraw_all(self) -> None:
-        self._widths = column_widths(self._columns, self.size.width - 1)
+        self._widths = column_widths(self._columns, self._room)
         self._lines = [self._line(index) for index in range(max(1, len(self._rows)))]
         self._strips.clear()
         self.refresh()
