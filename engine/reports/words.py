@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.reports.values import DayReport, GapSpan, Loss, SeriesQuality, Totals
 
 MOST_LOSSES = 3
+NOT_SAMPLED = "the day passed in less than a second of the engine's, too fast to be told apart"
 STATE_WORDS = {
     "open": "still missing",
     "unfillable": "can not be had",
@@ -164,7 +165,7 @@ def _markets(report: DayReport) -> str:
 def _streams(report: DayReport) -> str:
     streams = report.streams
     if not streams.hours:
-        return "no figures: no engine ran"
+        return "no figures: " + (NOT_SAMPLED if report.totals.by_stream else "no engine ran")
     words = [
         f"{streams.messages:,} messages",
         count(streams.reconnects, "reconnect"),

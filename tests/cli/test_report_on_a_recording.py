@@ -76,3 +76,10 @@ def test_all_ten_minutes_of_the_session_came_by_stream(replayed: Path) -> None:
     assert days[1]["is_running"]
     assert sum(day["streams"]["messages"] for day in days) > 26_000  # depth and trades
     assert all(day["streams"]["dropped"] == day["streams"]["bad"] == 0 for day in days)
+    text = subprocess.run(
+        [*CLI, "report", "--day", "2024-08-08", "--data-dir", str(replayed)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "no engine ran" not in text
