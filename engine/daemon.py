@@ -31,11 +31,13 @@ def run(settings: Settings, *, owned: bool) -> int:
         The exit status: 0 after an orderly stop; after a sentence on standard error 1 for a
         damaged database, else 2.
     """
+    from engine.memory import limit_arenas
     from engine.service.exchange_process import ExchangeFailed
     from engine.service.places import UnsafeDirectory
     from engine.service.server import SocketTaken
     from engine.store import CorruptDatabase, DirectoryLock, Store, StoreError
 
+    limit_arenas()
     try:
         lock = DirectoryLock.acquire(settings.directory)
     except StoreError as error:
