@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from engine.binance.rest import RestError, UnknownSymbol, pick_symbols
 from engine.capture.collector import wall_ms
+from engine.market.symbol import has_letters
 from engine.settings_model import DEFAULT_SYMBOLS
 from engine.store.symbols import put_meta, put_symbols
 
@@ -197,7 +198,7 @@ class Markets:
         scored = [
             (not info.name.startswith(letters), letters not in info.name, len(info.name), info.name)
             for info in self._known.values()
-            if info.is_trading and _has_letters(info.name, letters)
+            if info.is_trading and has_letters(info.name, letters)
         ]
         return [self._known[name] for *_, name in sorted(scored)[: max(limit, 0)]]
 
@@ -239,8 +240,3 @@ class Markets:
             return self._settings_symbols
         is_current = kept.settings == self._settings_symbols and kept.symbols
         return kept.symbols if is_current else self._settings_symbols
-
-
-def _has_letters(name: str, letters: str) -> bool:
-    rest = iter(name)
-    return all(letter in rest for letter in letters)

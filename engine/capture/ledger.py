@@ -64,7 +64,6 @@ class Ledger:
 
     Attributes:
         swept_ms: Exchange time up to which all minutes were looked at.
-        last_sweep_ms: Wall milliseconds that the last look at a minute took; None before.
     """
 
     def __init__(
@@ -104,7 +103,6 @@ class Ledger:
         self._days: deque[Range] = deque()
         self._last: dict[tuple[str, str], int] | None = None
         self._trouble = ""
-        self.last_sweep_ms: float | None = None
 
     def load(self) -> None:
         """Read where the stored candles end, before others are stored; blocks for milliseconds.
@@ -252,9 +250,7 @@ class Ledger:
 
     async def _minute(self, reader: Reader, over_ms: int) -> None:
         await self._committed()
-        started_s = time.perf_counter()
         missing = await asyncio.to_thread(sweeps.in_window, reader, self.swept_ms, over_ms)
-        self.last_sweep_ms = (time.perf_counter() - started_s) * 1000
         await self._note(missing)
         self.swept_ms = over_ms
         await self._ask(reader)

@@ -11,6 +11,7 @@ from engine.commands.asking import run_async
 from engine.commands.guard import FAILURE, USAGE, CommandError
 from engine.commands.options import KlinetopCommand, settings_of
 from engine.commands.output import emit_json, emit_table, say
+from engine.commands.retention import pruned_before_ms, warn_of_pruning
 from engine.commands.stored import plain_symbol
 
 if TYPE_CHECKING:
@@ -155,16 +156,9 @@ def _summary(total: int, shown: int, candles: dict[str, int], *, is_narrowed: bo
 
 def _warn_of_pruning(settings: Settings, interval: str, start_ms: int) -> None:
     """Say so when an engine will prune what is about to be fetched."""
-    from engine.store.prune import KEPT_INTERVALS
-
-    days = settings.retention.days
-    if not days or settings.source != "live" or interval in KEPT_INTERVALS:
-        return
-    if start_ms < time.time_ns() // 1_000_000 - days * DAY_MS:
-        say(
-            f"An engine prunes candles older than {days:g} days once a day; set retention.days = 0 "
-            "in the settings to keep what is fetched of the time before."
-        )
+    before_ms = pruned_before_ms(settings, interval)
+    if before_ms is not None and start_ms < before_ms:
+        warn_of_pruning(settings, "what is fetched of the time before")
 
 
 def _range(days: float | None, start: str | None, end: str) -> tuple[int, int]:

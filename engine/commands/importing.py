@@ -11,6 +11,7 @@ from engine.commands.asking import ask, run_async, running_engine
 from engine.commands.guard import FAILURE, USAGE, CommandError, exit_status
 from engine.commands.options import KlinetopCommand, settings_of
 from engine.commands.output import emit_json, say
+from engine.commands.retention import pruned_before_ms, warn_of_pruning
 from engine.commands.stored import plain_symbol
 
 if TYPE_CHECKING:
@@ -175,25 +176,17 @@ def _say_counts(name: str, counts: dict[str, Any]) -> None:
 
 def _warn_of_retention(settings: Settings, works: Sequence[_Work]) -> None:
     """Say so when an engine will prune what was just imported."""
-    import time
-
-    from engine.market.interval import DAY_MS
     from engine.store import open_reader
-    from engine.store.prune import KEPT_INTERVALS
 
-    days = settings.retention.days
-    if not days or settings.source != "live":
+    if not settings.retention.days or settings.source != "live":
         return
-    before_ms = time.time_ns() // 1_000_000 - int(days * DAY_MS)
     reader = open_reader(settings.directory)
     try:
         for _, symbol, interval in works:
             first_ms = reader.first_open_time(symbol, interval)
-            if interval not in KEPT_INTERVALS and first_ms is not None and first_ms < before_ms:
-                say(
-                    f"An engine prunes candles older than {days:g} days once a day; set "
-                    "retention.days = 0 in the settings to keep these."
-                )
+            before_ms = pruned_before_ms(settings, interval)
+            if before_ms is not None and first_ms is not None and first_ms < before_ms:
+                warn_of_pruning(settings, "these")
                 return
     finally:
         reader.close()

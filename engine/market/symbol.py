@@ -45,3 +45,9 @@ class SymbolInfo(msgspec.Struct, frozen=True):
 def decimals_of(step: str) -> int:
     """Return how many decimals the step `step` (`0.01000000`) leaves: 2."""
     return len(step.partition(".")[2].rstrip("0"))
+
+
+def has_letters(name: str, letters: str) -> bool:
+    """Tell whether `name` holds `letters` in their order, with or without others between them."""
+    rest = iter(name)
+    return all(letter in rest for letter in letters)

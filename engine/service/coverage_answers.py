@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.capture.market_coverage import badness, market_rows
 from engine.market.interval import parse_interval
+from engine.market.symbol import has_letters
 from engine.service import contract
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class CoverageAnswers:
         hours = max(1, min(request.hours, MOST_HOURS))
         first_ms, rows = await self._all(interval, hours)
         query = request.query.casefold()
-        found = [row for row in rows if _holds(row.symbol.casefold(), query)]
+        found = [row for row in rows if has_letters(row.symbol.casefold(), query)]
         if request.worst_first:
             found.sort(key=badness)
         offset, limit = max(0, request.offset), max(0, min(request.limit, MOST_ROWS))
@@ -58,9 +59,3 @@ class CoverageAnswers:
                 kept = time.monotonic(), first_ms, rows
                 self._kept = {(interval, hours): kept}
             return kept[1], kept[2]
-
-
-def _holds(name: str, letters: str) -> bool:
-    """Tell whether `name` holds the letters in their order."""
-    rest = iter(name)
-    return all(letter in rest for letter in letters)

@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import logging
 import socket
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,13 +59,11 @@ class Viewer:
         id: Unique within the engine's life.
         owner: Whether it is the terminal that started this engine.
         memory: The desk's own notes about this viewer.
-        last_request_s: Monotonic time of its last request: a viewer can stall without leaving.
     """
 
     id: int
     owner: bool
     memory: dict[str, Any] = field(default_factory=dict)
-    last_request_s: float = 0.0
 
 
 class Desk(Protocol):
@@ -225,7 +222,6 @@ class ViewerServer:
         try:
             while goodbye is None:
                 request = await self._request(reader, writer)
-                viewer.last_request_s = time.monotonic()
                 if isinstance(request, Goodbye):
                     goodbye = request
                 await self._send(writer, await self._answer(viewer, request))
@@ -243,7 +239,7 @@ class ViewerServer:
         if isinstance(answer, Problem) or not isinstance(hello, Hello):
             await self._finish(writer)
             return None
-        return Viewer(next(self._ids), hello.owner, last_request_s=time.monotonic())
+        return Viewer(next(self._ids), hello.owner)
 
     def _greeting(self, hello: Request) -> Welcome | Problem:
         if not isinstance(hello, Hello):

@@ -78,18 +78,6 @@ def note_missing(
     return noted
 
 
-def mark_filled(
-    connection: sqlite3.Connection,
-    symbol: str,
-    interval: str,
-    from_ms: int,
-    to_ms: int,
-    wall_ms: int,
-) -> int:
-    """Mark open gaps as filled where they lie in [from_ms, to_ms); returns how many ranges."""
-    return mark(connection, symbol, interval, from_ms, to_ms, "filled", wall_ms)
-
-
 def mark(
     connection: sqlite3.Connection,
     symbol: str,
