@@ -30,10 +30,10 @@ _PROMISED = (
     f"SELECT (SELECT name FROM symbol WHERE id = captured.symbol_id) AS symbol, {_BY_SOURCE}"  # noqa: S608
     " FROM captured CROSS JOIN candle"
     " ON candle.symbol_id = captured.symbol_id AND candle.interval = captured.interval"
-    " AND open_time_ms >= max(captured.from_ms, ?1)"
-    " AND open_time_ms < min(coalesce(captured.to_ms, ?2), ?2)"
-    " WHERE captured.interval = ?3 AND captured.from_ms < ?2"
-    " AND (captured.to_ms IS NULL OR captured.to_ms > ?1) GROUP BY captured.symbol_id"
+    " AND open_time_ms >= max(captured.from_ms, :from_ms)"
+    " AND open_time_ms < min(coalesce(captured.to_ms, :to_ms), :to_ms)"
+    " WHERE captured.interval = :interval AND captured.from_ms < :to_ms"
+    " AND (captured.to_ms IS NULL OR captured.to_ms > :from_ms) GROUP BY captured.symbol_id"
 )
 _WITHIN = (
     f"SELECT {_BY_SOURCE} FROM candle WHERE symbol_id = (SELECT id FROM symbol WHERE name = ?)"  # noqa: S608
@@ -174,7 +174,9 @@ def _stored(
     """Count stored candles by symbol: all at once, and singly where trading ever paused."""
     found = {
         row.pop("symbol"): _by_source(row)
-        for row in reader.query(_PROMISED, (start_ms, end_ms, grid.name))
+        for row in reader.query(
+            _PROMISED, {"from_ms": start_ms, "to_ms": end_ms, "interval": grid.name}
+        )
     }
     for row in reader.query(_HALTED, (end_ms, TRADING)):
         symbol = row["symbol"]

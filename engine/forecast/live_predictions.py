@@ -86,8 +86,8 @@ class LivePredictions:
 
     async def close(self) -> None:
         """Wait until what was scored is in the ledger."""
-        while self._writes:
-            await asyncio.gather(*self._writes)
+        while writes := [task for task in self._writes if not task.done()]:
+            await asyncio.wait(writes)
 
     def has_waiting(self, symbol: str, interval: str) -> bool:
         """Whether predictions of this market have no outcome yet."""

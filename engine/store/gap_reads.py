@@ -126,9 +126,9 @@ def last_stored(reader: Reader, interval: str) -> dict[str, int]:
     """Return the newest stored open time of each captured series that has any."""
     rows = reader.query(
         "SELECT symbol.name AS symbol, (SELECT max(open_time_ms) FROM candle"
-        " WHERE symbol_id = symbol.id AND interval = ?1) AS last_ms FROM symbol"
-        " WHERE id IN (SELECT symbol_id FROM captured WHERE interval = ?1)",
-        (interval,),
+        " WHERE symbol_id = symbol.id AND interval = ?) AS last_ms FROM symbol"
+        " WHERE id IN (SELECT symbol_id FROM captured WHERE interval = ?)",
+        (interval, interval),
     )
     return {row["symbol"]: row["last_ms"] for row in rows if row["last_ms"] is not None}
 
@@ -187,9 +187,9 @@ def beginnings(reader: Reader, symbol: str, interval: str) -> tuple[int | None, 
 def _counts(reader: Reader, interval: str, where: Range) -> dict[str, int]:
     rows = reader.query(
         "SELECT symbol.name AS symbol, (SELECT count(*) FROM candle WHERE symbol_id = symbol.id"
-        " AND interval = ?1 AND open_time_ms >= ?2 AND open_time_ms < ?3) AS stored FROM symbol"
-        " WHERE id IN (SELECT symbol_id FROM captured WHERE interval = ?1)",
-        (interval, *where),
+        " AND interval = ? AND open_time_ms >= ? AND open_time_ms < ?) AS stored FROM symbol"
+        " WHERE id IN (SELECT symbol_id FROM captured WHERE interval = ?)",
+        (interval, *where, interval),
     )
     return {row["symbol"]: row["stored"] for row in rows}
 

@@ -36,10 +36,15 @@ def promise(
     for symbol, interval in series:
         grid = parse_interval(interval)
         connection.execute(
-            "INSERT INTO captured (symbol_id, interval, from_ms) SELECT ?1, ?2, ?3"
-            " WHERE NOT EXISTS (SELECT 1 FROM captured WHERE symbol_id = ?1 AND interval = ?2"
-            " AND to_ms IS NULL) ON CONFLICT DO UPDATE SET to_ms = NULL",
-            (symbol_id(connection, symbol), interval, grid.floor(from_ms)),
+            "INSERT INTO captured (symbol_id, interval, from_ms)"
+            " SELECT :symbol_id, :interval, :from_ms"
+            " WHERE NOT EXISTS (SELECT 1 FROM captured WHERE symbol_id = :symbol_id"
+            " AND interval = :interval AND to_ms IS NULL) ON CONFLICT DO UPDATE SET to_ms = NULL",
+            {
+                "symbol_id": symbol_id(connection, symbol),
+                "interval": interval,
+                "from_ms": grid.floor(from_ms),
+            },
         )
 
 

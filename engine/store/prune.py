@@ -280,9 +280,9 @@ def _forget_promises(connection: sqlite3.Connection, series: _Series, before_ms:
         connection.execute(f"DELETE FROM {which} AND to_ms <= ?", (*series, before_ms))  # noqa: S608
     for table in ("captured", "gap"):
         connection.execute(
-            f"UPDATE {table} SET from_ms = ?3"  # noqa: S608
-            " WHERE symbol_id = ?1 AND interval = ?2 AND from_ms < ?3",
-            (*series, before_ms),
+            f"UPDATE {table} SET from_ms = ?"  # noqa: S608
+            " WHERE symbol_id = ? AND interval = ? AND from_ms < ?",
+            (before_ms, *series, before_ms),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.market.candle import Candle
@@ -16,12 +17,13 @@ from engine.store.upsert import CANDLE_COLUMNS
 from engine.store.values import SOURCE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+Parameters = Sequence[object] | Mapping[str, object]
 COLUMN_NAMES: tuple[str, ...] = tuple(CANDLE_COLUMNS.replace(" ", "").split(","))
 _PIECE_ROWS = 20_000  # some milliseconds of the connection's lock
 # Whether a row of the table `gap` touches a time in which its series was captured.
@@ -174,12 +176,12 @@ class Reader:
         rows = self._rows(
             "WITH RECURSIVE name (value) AS ("
             " SELECT min(interval) FROM candle WHERE symbol_id ="
-            " (SELECT id FROM symbol WHERE name = ?1) UNION ALL"
+            " (SELECT id FROM symbol WHERE name = :symbol) UNION ALL"
             " SELECT (SELECT min(interval) FROM candle WHERE symbol_id ="
-            " (SELECT id FROM symbol WHERE name = ?1) AND interval > value)"
+            " (SELECT id FROM symbol WHERE name = :symbol) AND interval > value)"
             " FROM name WHERE value IS NOT NULL)"
             " SELECT value FROM name WHERE value IS NOT NULL",
-            (symbol,),
+            {"symbol": symbol},
         )
         return [name for (name,) in rows]
 
@@ -198,7 +200,7 @@ class Reader:
         rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0][0]) if rows else None
 
-    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+    def query(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
         """Return the rows of any SELECT as dicts, through sqlite-utils.
 
         Raises:
@@ -260,10 +262,10 @@ class Reader:
         )
         return None if rows[0][0] is None else int(rows[0][0])
 
-    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+    def _rows(self, sql: str, parameters: Parameters = ()) -> list[Any]:
         with self._lock:
             try:
-                return self._connection.execute(sql, tuple(parameters)).fetchall()
+                return self._connection.execute(sql, parameters).fetchall()
             except sqlite3.Error as error:
                 raise self._translated(error) from error
 

@@ -56,14 +56,20 @@ def put_quarantine(
 
     Raw texts are cut after 4,000 characters. With `once`, what is kept already is not kept again.
     """
-    kept = [(wall_ms, origin, reason, raw[:RAW_LENGTH]) for origin, reason, raw in rows]
+    kept = [
+        {"wall_ms": wall_ms, "origin": origin, "reason": reason, "raw": raw[:RAW_LENGTH]}
+        for origin, reason, raw in rows
+    ]
     if not kept:
         return 0
-    insert = "INSERT INTO quarantine (wall_ms, origin, reason, raw) SELECT ?1, ?2, ?3, ?4"
+    insert = (
+        "INSERT INTO quarantine (wall_ms, origin, reason, raw)"
+        " SELECT :wall_ms, :origin, :reason, :raw"
+    )
     if once:
         insert += (
             " WHERE NOT EXISTS (SELECT 1 FROM quarantine"
-            " WHERE origin = ?2 AND reason = ?3 AND raw = ?4)"
+            " WHERE origin = :origin AND reason = :reason AND raw = :raw)"
         )
     added = connection.executemany(insert, kept).rowcount
     add_counts(connection, {"quarantine": added})

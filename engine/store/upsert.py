@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from engine.store import gaps
-from engine.store.flat_rows import flat_values, times_of
+from engine.store.flat_rows import WIDTH, flat_values, times_of
 from engine.store.symbols import add_counts, put_quarantine, symbol_id
 from engine.store.values import SOURCE_NAMES, PutResult, Source
 
@@ -29,9 +29,11 @@ CANDLE_COLUMNS = (
 _TRADES = 7
 _INSERT = f"INSERT INTO candle (symbol_id, interval, source, written_wall_ms, {CANDLE_COLUMNS})"
 _CHUNK = 250  # rows of one statement: SQLite frees the interpreter lock once for all of them
-_ONE = f"{_INSERT} VALUES (?1, ?2, ?3, ?4, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_MANY = f"{_INSERT} VALUES " + ", ".join(
-    ["(?1, ?2, ?3, ?4, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * _CHUNK
+_ROW = f"({', '.join('?' * WIDTH)})"
+_ONE = f"{_INSERT} VALUES ({', '.join('?' * (4 + WIDTH))})"
+_MANY = (
+    f"{_INSERT} SELECT head.*, one.* FROM (SELECT ?, ?, ?, ?) AS head,"  # noqa: S608
+    f" (VALUES {', '.join([_ROW] * _CHUNK)}) AS one"
 )
 _UPDATE = (
     "UPDATE candle SET open = ?, high = ?, low = ?, close = ?, volume = ?, quote_volume = ?,"
