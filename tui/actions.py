@@ -100,7 +100,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "desk.zoom_out", ("minus",), "zoom", "show more candles", DESK, "zoom(-1)", footer=True
     ),
     Action(
-        "desk.freeze", ("space",), "freeze", "stop drawing, or go on; the engine goes on anyway",
+        "desk.freeze", ("space",), "freeze",
+        "hold the screen still, or let it go on; nothing is missed meanwhile",
         DESK, "freeze", footer=True,
     ),
     Action("desk.repaint", ("ctrl+l",), "repaint", "paint the screen anew", DESK, "app.repaint"),
@@ -109,7 +110,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
            footer=True),
     Action(
         "desk.palette", ("ctrl+p", "colon"), "palette", "search all commands, markets and themes",
-        DESK, "app.command_palette", palette=False,
+        DESK, "app.palette", palette=False,
     ),
     Action(
         "desk.detach", ("d",), "detach", "close the terminal and let the engine go on", DESK,
@@ -173,6 +174,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
            palette=False),
 )  # fmt: skip
 
+_BY_ID: Final = {action.id: action for action in ACTIONS}
 SHOWN_KEYS: Final = {
     "left_square_bracket": "[",
     "right_square_bracket": "]",
@@ -211,6 +213,15 @@ def shown_key(key: str) -> str:
 def of_context(context: str) -> tuple[Action, ...]:
     """Return the actions of one context, in the registry's order."""
     return tuple(action for action in ACTIONS if action.context == context)
+
+
+def action_of(action_id: str) -> Action:
+    """Return the action with this id.
+
+    Raises:
+        KeyError: when there is none.
+    """
+    return _BY_ID[action_id]
 
 
 def bindings(context: str) -> list[Binding]:

@@ -17,7 +17,7 @@ from textual.binding import Binding, BindingType
 from engine.market.interval import INTERVALS
 from engine.service.client import EngineGone, EngineMismatch, EngineProblem
 from engine.service.contract import Cancel, Done, Found, Retrain, Search, Unwatch, View, Watch
-from tui.commands import KlinetopCommands
+from tui.actions import DESK, action_of
 from tui.encoding import wants_ascii
 from tui.link import EngineLink, LinkState
 from tui.model import DeskModel
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from textual.theme import Theme
 
     from engine.service.contract import Answer, Frame, Notice, Request, Welcome
+    from tui.actions import Action
+    from tui.commands import Command
     from tui.link import Client
     from tui.model import TerminalOptions
     from tui.panes.book import BookPane
@@ -69,7 +71,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
 
     TITLE = "klinetop"
     CSS_PATH = "klinetop.tcss"
-    COMMANDS: ClassVar = {KlinetopCommands}
+    ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c,ctrl+q", "leave(False)", show=False, priority=True)
     ]
@@ -321,6 +323,35 @@ class KlinetopApp(App[None], inherit_bindings=False):
         return answer if isinstance(answer, Found) else Found(())
 
     # --- screens
+
+    def action_palette(self) -> None:
+        """Search all commands, markets, intervals and themes."""
+        from tui.screens.palette import PaletteScreen
+
+        self.push_screen(PaletteScreen(self.model, self))
+
+    def theme_names(self) -> Iterable[str]:
+        """Return the names of all themes."""
+        return self.available_themes
+
+    def run_command(self, command: Command) -> None:
+        """Do what a line of the palette says."""
+        match command.kind:
+            case "focus":
+                self.focus_symbol(command.argument)
+            case "interval":
+                self.set_interval_name(command.argument)
+            case "theme":
+                self.theme = command.argument
+            case "action":
+                self.run_worker(self._act(action_of(command.argument)), group="commands")
+
+    async def _act(self, action: Action) -> None:
+        if action.context == DESK:
+            await self.run_action(action.handler, self.dashboard)
+        else:
+            self.dashboard.show_pane(action.context)
+            await self.run_action(action.handler, self.dashboard.desk.panes[action.context])
 
     def action_help(self) -> None:
         """Show all keys."""

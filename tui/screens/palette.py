@@ -1,0 +1,156 @@
+"""The command palette: type words, Enter does what stands under the cursor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Input
+
+from engine.service.client import EngineGone, EngineMismatch, EngineProblem
+from tui.commands import commands, focus_found, matching
+from tui.widgets.live_table import Column, LiveTable, TableRow
+from tui.widgets.text_lines import TextLines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.style import Style
+    from textual.app import ComposeResult
+
+    from engine.service.contract import Found
+    from tui.commands import Command
+    from tui.model import DeskModel
+
+COLUMNS: Final = (
+    Column("title", "command", None, least=30),
+    Column("keys", "key", 16, priority=1),
+)
+SEARCH_LETTERS: Final = 2
+FOUND_MAX: Final = 12
+
+
+class Commander(Protocol):
+    """What the palette needs of the app."""
+
+    async def search(self, query: str, limit: int = 50) -> Found:
+        """Return matching markets."""
+        ...
+
+    def theme_names(self) -> Iterable[str]:
+        """Return the names of all themes."""
+        ...
+
+    def run_command(self, command: Command) -> None:
+        """Do what `command` says."""
+        ...
+
+
+class PaletteScreen(Screen[None], inherit_bindings=False):
+    """An input and the commands that match. Where none does, Enter does nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.pop_screen", "back", priority=True),
+        Binding("down", "move(1)", show=False, priority=True),
+        Binding("up", "move(-1)", show=False, priority=True),
+        Binding("pagedown", "page(1)", show=False, priority=True),
+        Binding("pageup", "page(-1)", show=False, priority=True),
+    ]
+    DEFAULT_CSS = """
+    PaletteScreen TextLines { height: 1; }
+    PaletteScreen Input { height: 1; }
+    PaletteScreen LiveTable { height: 1fr; }
+    """
+
+    def __init__(self, model: DeskModel, commander: Commander) -> None:
+        super().__init__()
+        self.model = model
+        self.commander = commander
+        self.input = Input(placeholder="words of a command, a market or a theme", compact=True)
+        self.input.cursor_blink = False
+        self.table = LiveTable(COLUMNS, model.palette, model.glyphs)
+        self.table.can_focus = False
+        self.heading = TextLines()
+        self._offered = commands(model.state.order, commander.theme_names())
+        self._shown: dict[str, Command] = {}
+
+    def compose(self) -> ComposeResult:
+        """Stack heading, input and table."""
+        yield self.heading
+        yield self.input
+        yield self.table
+
+    def on_mount(self) -> None:
+        """Begin with all commands."""
+        self._write_heading(
+            "   Enter does what stands under the cursor, Esc goes back", self.model.palette.dim
+        )
+        self.input.focus()
+        self._show("", self._offered)
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        """Show what matches now, and look among the exchange's markets, too."""
+        query = message.value
+        self._show(query, self._offered)
+        word = query.rsplit(" ", maxsplit=1)[-1]
+        if len(word) >= SEARCH_LETTERS:
+            self.run_worker(self._search(query, word), group="search", exclusive=True)
+
+    def on_input_submitted(self) -> None:
+        """Do what stands under the cursor."""
+        self._choose()
+
+    def on_live_table_chosen(self, message: LiveTable.Chosen) -> None:
+        """Do what was clicked."""
+        message.stop()
+        self._choose()
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor in the table."""
+        if by > 0:
+            self.table.action_cursor_down()
+        else:
+            self.table.action_cursor_up()
+
+    def action_page(self, by: int) -> None:
+        """Move the cursor by a page."""
+        if by > 0:
+            self.table.action_page_down()
+        else:
+            self.table.action_page_up()
+
+    def _write_heading(self, text: str, style: Style) -> None:
+        self.heading.show((((" commands", self.model.palette.bright), (text, style)),))
+
+    def _choose(self) -> None:
+        command = self._shown.get(self.table.cursor_key or "")
+        if command is not None:
+            self.app.pop_screen()
+            self.commander.run_command(command)
+
+    def _show(self, query: str, offered: Sequence[Command], *, keep: bool = False) -> None:
+        hits = matching(query, offered)
+        before = self.table.cursor_key
+        self._shown = {command.key: command for command in hits}
+        note = f'No command matches "{query.strip()}"; Esc goes back.'
+        self.table.set_rows([self._row(command) for command in hits], note=note)
+        if hits and not (keep and before in self._shown):
+            self.table.cursor_key = hits[0].key
+
+    async def _search(self, query: str, word: str) -> None:
+        try:
+            found = await self.commander.search(word.upper(), FOUND_MAX)
+        except (EngineGone, EngineMismatch, EngineProblem, OSError) as error:
+            self._write_heading(f"   {error}", self.model.palette.warn)
+            return
+        known = set(self.model.state.order)
+        others = focus_found(info for info in found.symbols if info.name not in known)
+        if query == self.input.value:
+            self._show(query, [*self._offered, *others], keep=True)
+
+    def _row(self, command: Command) -> TableRow:
+        palette = self.model.palette
+        return TableRow(
+            command.key, ((command.title, palette.text), (command.keys, palette.bright))
+        )
