@@ -438,3 +438,22 @@ async def test_nothing_is_painted_when_nothing_changes(desk, app, engine):
         regions = app.screen._compositor._dirty_regions
         assert not regions
         assert len(painted) <= 2
+
+
+@pytest.mark.parametrize("screen_key", ["", "question_mark"])
+async def test_a_terminal_that_grows_again_gives_the_keyboard_back(desk, app, engine, screen_key):
+    async with app.run_test(size=(120, 30)) as pilot:
+        await live(desk, app, pilot)
+        await pilot.press("1")
+        if screen_key:
+            await pilot.press(screen_key)
+        await pilot.resize_terminal(50, 12)
+        if not screen_key:
+            await desk.until(pilot, lambda: "too small" in desk.screen_text(app))
+        await pilot.resize_terminal(120, 30)
+        if screen_key:
+            await pilot.press("escape")
+        await desk.until(pilot, lambda: app.focused is app.dashboard.desk.focused_pane)
+        await desk.until(pilot, lambda: "┏1 tickers" in desk.screen_text(app))
+        await pilot.press("down", "enter")
+        await desk.until(pilot, lambda: engine.views[-1].focused == "ETHUSDT")

@@ -96,6 +96,7 @@ class Dashboard(Screen[None], inherit_bindings=False):
 
     def on_screen_resume(self) -> None:
         """Catch up with what came while another screen was on top."""
+        self.call_after_refresh(self._refocus)
         self.call_after_refresh(self.draw_all)
 
     # --- drawing
@@ -164,7 +165,13 @@ class Dashboard(Screen[None], inherit_bindings=False):
         self.desk.set_kind(kind)
         self.call_after_refresh(self._laid)
 
+    def _refocus(self) -> None:
+        """Give the keyboard back to its pane: what is hidden loses it."""
+        if self.is_current and not self.too_small.display and self.focused is None:
+            self.desk.focus_pane(self.desk.focused_name)
+
     def _laid(self) -> None:
+        self._refocus()
         self.draw_bars()
         self.post_message(self.Laid())
 
