@@ -20,7 +20,8 @@ def session_vwap(columns: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float
     Unlike `ta`'s rolling VWAP it uses the exchange's own quote volumes, not typical prices.
 
     Args:
-        columns: `open_time_ms`, `volume` and `quote_volume`, shape (rows,), ascending.
+        columns: `open_time_ms`, `volume` and `quote_volume`, shape (rows,), ascending. Rows that
+            do not know one of the two (nan) do not count.
 
     Returns:
         Shape (rows,); nan until the day's first trade.
@@ -28,8 +29,10 @@ def session_vwap(columns: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float
     open_time_ms = np.asarray(columns["open_time_ms"], dtype=np.int64)
     if not open_time_ms.size:
         return np.empty(0)
-    volume = np.nan_to_num(np.asarray(columns["volume"], dtype=np.float64))
-    quote = np.nan_to_num(np.asarray(columns["quote_volume"], dtype=np.float64))
+    volume = np.asarray(columns["volume"], dtype=np.float64)
+    quote = np.asarray(columns["quote_volume"], dtype=np.float64)
+    unknown = np.isnan(volume) | np.isnan(quote)
+    volume, quote = np.where(unknown, 0.0, volume), np.where(unknown, 0.0, quote)
     day = open_time_ms // DAY_MS
     out = np.full(len(day), np.nan)
     edges = np.flatnonzero(np.diff(day)) + 1

@@ -331,12 +331,16 @@ def _reason(cells: Sequence[str], layout: Layout) -> str | None:
 def is_plausible(candle: Candle) -> bool:
     """Tell whether `fault_of` finds nothing, at a fraction of its cost."""
     low, high = candle.low, candle.high
-    base, quote = candle.taker_buy_volume, candle.taker_buy_quote_volume
+    total, base, quote = (
+        candle.quote_volume,
+        candle.taker_buy_volume,
+        candle.taker_buy_quote_volume,
+    )
     return (
         0.0 < low <= candle.open <= high
         and low <= candle.close <= high < math.inf
         and 0.0 <= candle.volume < math.inf
-        and 0.0 <= candle.quote_volume < math.inf
+        and (total is None or 0.0 <= total < math.inf)
         and (candle.trades is None or candle.trades >= 0)
         and (base is None or 0.0 <= base < math.inf)
         and (quote is None or 0.0 <= quote < math.inf)
@@ -359,7 +363,7 @@ def format_row(candle: Candle, interval: Interval) -> tuple[str, ...]:
         number(candle.close),
         number(candle.volume),
         str(interval.close_time(candle.open_time_ms)),
-        number(candle.quote_volume),
+        "" if candle.quote_volume is None else number(candle.quote_volume),
         "" if candle.trades is None else str(candle.trades),
         "" if candle.taker_buy_volume is None else number(candle.taker_buy_volume),
         "" if candle.taker_buy_quote_volume is None else number(candle.taker_buy_quote_volume),

@@ -129,7 +129,7 @@ class LiveBar:
             self._low if minute is None else min(self._low, minute.low),
             last.close,
             volume or 0.0,
-            quote_volume or 0.0,
+            quote_volume,
             trades,
             taker,
             taker_quote,
@@ -143,7 +143,7 @@ def _time_ms(candle: Candle) -> int:
 
 def _amounts(
     minute: Candle,
-) -> tuple[float, float, float | None, float | None]:
+) -> tuple[float, float | None, float | None, float | None]:
     return (
         minute.volume,
         minute.quote_volume,

@@ -149,7 +149,7 @@ def _join(
         min(columns[3][start:end]),
         columns[4][end - 1],
         _sum(columns[5][start:end]),
-        _sum(columns[6][start:end]),
+        _sum_known(columns[6][start:end]),
         _count(columns[7][start:end]),
         _sum_known(columns[8][start:end]),
         _sum_known(columns[9][start:end]),

@@ -90,7 +90,7 @@ def join(open_time_ms: int, candles: Sequence[Candle], *, closed: bool = True) -
         min(candle.low for candle in candles),
         candles[-1].close,
         round(math.fsum(candle.volume for candle in candles), 8),
-        round(math.fsum(candle.quote_volume for candle in candles), 8),
+        round(math.fsum(candle.quote_volume or 0.0 for candle in candles), 8),
         None if None in counts else sum(count or 0 for count in counts),
         _optional_sum(candle.taker_buy_volume for candle in candles),
         _optional_sum(candle.taker_buy_quote_volume for candle in candles),

@@ -342,5 +342,5 @@ class MarketState:
             return 0.0
         candles = [*self._window.last(minutes - 1), self.minute.candle(closed=False)]
         volume = sum(candle.volume for candle in candles)
-        quote = sum(candle.quote_volume for candle in candles)
+        quote = sum(candle.quote_volume or 0.0 for candle in candles)
         return quote / volume if volume else self.minute.close

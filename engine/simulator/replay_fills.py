@@ -75,7 +75,7 @@ def derive_fills(
     if volume == 0:
         return []
     count = max(len(anchors), min(count, volume))
-    quote = _units(candle.quote_volume, price_decimals + step)
+    quote = _units(candle.quote_volume or 0.0, price_decimals + step)
     rng = np.random.default_rng(candle.open_time_ms)
     if count == len(anchors):
         quantities = _balance(anchors, volume, quote)

@@ -107,7 +107,7 @@ class DayWindow:
             last_quantity,
             closed.previous_close,
             round(closed.volume + minute.volume, 8),
-            round(closed.quote_volume + minute.quote_volume, 8),
+            round(closed.quote_volume + (minute.quote_volume or 0.0), 8),
             closed.trades + (minute.trades or 0),
             now_ms - DAY_MS,
             now_ms,
@@ -126,7 +126,7 @@ class DayWindow:
             max(candle.high for candle in inside),
             min(candle.low for candle in inside),
             math.fsum(candle.volume for candle in inside),
-            math.fsum(candle.quote_volume for candle in inside),
+            math.fsum(candle.quote_volume or 0.0 for candle in inside),
             sum(candle.trades or 0 for candle in inside),
             self._minutes[before - 1].close if before else inside[0].open,
         )

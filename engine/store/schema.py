@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x6B6C696E  # "klin", in the header of the file
 
 _TABLES = """
@@ -232,6 +232,14 @@ CREATE TABLE resample_difference (
 ) STRICT, WITHOUT ROWID;
 """
 
+# A constraint that goes changes nothing on the disk, and copying years of candles would take hours:
+# https://www.sqlite.org/lang_altertable.html, section 8, "disk content is not affected".
+_UNKNOWN_QUOTE_VOLUME = (
+    "UPDATE sqlite_schema"
+    " SET sql = replace(sql, ' quote_volume REAL NOT NULL', ' quote_volume REAL')"
+    " WHERE type = 'table' AND name = 'candle'"
+)
+
 _PRAGMAS = (
     "busy_timeout = 5000",
     "foreign_keys = ON",
@@ -277,6 +285,15 @@ def migrate(connection: sqlite3.Connection) -> None:
         for statement in _statements(_CAPTURE):
             database.execute(statement)
         database.execute("PRAGMA user_version = 2")
+
+    @migrations()  # type: ignore[untyped-decorator]
+    def unknown_quote_volume(database: Any) -> None:
+        version = database.execute("PRAGMA schema_version").fetchone()[0]
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute(_UNKNOWN_QUOTE_VOLUME)
+        database.execute(f"PRAGMA schema_version = {version + 1}")
+        database.execute("PRAGMA writable_schema = OFF")
+        database.execute("PRAGMA user_version = 3")
 
     migrations.apply(sqlite_utils.Database(connection, execute_plugins=False))
 

@@ -66,6 +66,15 @@ def test_the_tutorial_set_reads_no_future(columns):
         assert np.isfinite(values[350:]).all(), name
 
 
+def test_session_vwap_leaves_out_what_a_source_does_not_tell():
+    columns = {
+        "open_time_ms": np.arange(3) * 60_000,
+        "volume": [2.0, 5.0, 2.0],
+        "quote_volume": [20.0, np.nan, 40.0],
+    }
+    assert session_vwap(columns).tolist() == [10.0, 10.0, 15.0]
+
+
 def test_session_vwap_starts_anew_each_day():
     times = np.array([DAY_MS - 120_000, DAY_MS - 60_000, DAY_MS, DAY_MS + 60_000, DAY_MS + 120_000])
     made = session_vwap(

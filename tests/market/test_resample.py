@@ -38,9 +38,11 @@ def test_a_bucket_joins_its_minutes() -> None:
 
 def test_an_amount_that_one_minute_does_not_know_is_unknown() -> None:
     minutes = [minute(0), minute(1, trades=None, taker_buy_volume=None), minute(2)]
+    minutes[2] = minute(2, quote_volume=None)
     [candle] = resample(minutes, INTERVALS["3m"])
     assert candle.trades is None
     assert candle.taker_buy_volume is None
+    assert candle.quote_volume is None
     assert candle.taker_buy_quote_volume == 15.15
 
 

@@ -4,8 +4,10 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.market.candle import Candle
@@ -22,6 +24,7 @@ from engine.store import (
     WrongSource,
     WrongVersion,
     open_reader,
+    schema,
 )
 
 Minute = Callable[..., Candle]
@@ -241,3 +244,30 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         holder.kill()
         holder.wait(10)
     DirectoryLock.acquire(tmp_path).release()
+
+
+def test_a_database_of_the_second_version_learns_that_a_quote_volume_may_be_unknown(
+    tmp_path: Path, minute: Minute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "klinetop.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "_UNKNOWN_QUOTE_VOLUME", "SELECT 1")
+        filled(tmp_path, minute)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
+            connection.execute("UPDATE candle SET quote_volume = NULL")
+        connection.execute(
+            "DELETE FROM _sqlite_migrations WHERE name = ?", ("unknown_quote_volume",)
+        )
+        connection.execute("PRAGMA user_version = 2")
+    unknown = msgspec.structs.replace(minute(3), quote_volume=None)
+    with Store.open(tmp_path, source="live") as store:
+        store.writer.put_candles("BTCUSDT", "1m", [unknown], Source.IMPORT).result(10)
+        assert store.reader.candles("BTCUSDT", "1m") == [*map(minute, range(3)), unknown]
+        negative = msgspec.structs.replace(minute(4), quote_volume=-1.0)
+        store.writer.put_candles("BTCUSDT", "1m", [negative], Source.IMPORT).result(10)
+        assert store.reader.candle_count() == 4
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+            connection.execute("UPDATE candle SET quote_volume = -1.0")
