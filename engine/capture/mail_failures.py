@@ -6,8 +6,12 @@ import smtplib
 import socket
 import ssl
 
+from engine.capture.mail_login import MECHANISMS, NoCommonMechanism
 
-def mail_failure(error: OSError, host: str, where: str, user: str | None) -> str:
+_CLOSES = 421  # the reply of a server that closes the connection (RFC 5321, 3.8)
+
+
+def mail_failure(error: OSError | ValueError, host: str, where: str, user: str | None) -> str:
     """Return the sentence for `error` (every `smtplib.SMTPException` is an `OSError`).
 
     Args:
@@ -18,6 +22,8 @@ def mail_failure(error: OSError, host: str, where: str, user: str | None) -> str
     """
     if isinstance(error, smtplib.SMTPException):
         return f"The mail server {where} {_refusal(error, user)}"
+    if not isinstance(error, OSError):
+        return f"The mail server {where} can not be told what it needs to know ({error})."
     return _unreachable(error, host, where)
 
 
@@ -34,7 +40,17 @@ def _refusal(error: smtplib.SMTPException, user: str | None) -> str:
                 f"{address}: {said(code, words)}"
                 for address, (code, words) in error.recipients.items()
             )
+            if any(code == _CLOSES for code, _ in error.recipients.values()):
+                return f"closed the connection before the mail was sent ({told})."
             return f"refused every address ({told}); check mail.to."
+        case NoCommonMechanism() if error.offered:
+            return (
+                f"offers only logins that klinetop does not have ({', '.join(error.offered)}); it "
+                f"has {', '.join(MECHANISMS)}. Ask the provider for an app password or an SMTP "
+                "relay."
+            )
+        case NoCommonMechanism():
+            return "offers no login there; leave mail.user out, or check mail.port."
         case smtplib.SMTPAuthenticationError():
             answer = said(error.smtp_code, error.smtp_error)
             return f"refused the login of {user} ({answer}); check mail.user and the password."

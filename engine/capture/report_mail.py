@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-import stat
 from email.message import EmailMessage
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine.capture.mail_addresses import needs_smtputf8, read_addresses
 from engine.capture.mail_failures import mail_failure, said
+from engine.capture.mail_login import log_in
+from engine.capture.mail_settings import (
+    MailConfig,
+    MailFailed,
+    MailNotSetUp,
+    check_set_up,
+    credentials,
+)
 from engine.reports.render import file_name, media_subtype, render
 from engine.reports.text import head
 from engine.reports.words import percent
@@ -21,42 +28,19 @@ if TYPE_CHECKING:
 
     from engine.reports.values import DayReport
 
-PORTS = {"starttls": 587, "tls": 465}
 TIMEOUT_S = 30.0
-PASSWORD_VARIABLE = "KLINETOP_MAIL_PASSWORD"  # noqa: S105  the name of a variable
 
 
-class MailConfig(msgspec.Struct, frozen=True):
-    """The SMTP server and the addresses; the same names as the settings' table `mail`."""
+class Delivery(msgspec.Struct, frozen=True):
+    """To whom a mail went.
 
-    host: str | None = None
-    port: int | None = None
-    security: Literal["starttls", "tls"] = "starttls"
-    user: str | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    sender: str | None = None
-    to: tuple[str, ...] = ()
+    Attributes:
+        taken: The addresses that the server took it for, at least one.
+        refusals: A sentence for each address that it did not go to.
+    """
 
-    @property
-    def is_set_up(self) -> bool:
-        """Whether mail is wanted at all."""
-        return self.host is not None
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port."""
-        return self.host or "", self.port or PORTS[self.security]
-
-
-class MailFailed(Exception):
-    """A mail was not sent; the text is a sentence for users."""
-
-
-class MailNotSetUp(MailFailed):
-    """The settings lack what mail needs."""
-
-    usage = True
+    taken: tuple[str, ...]
+    refusals: tuple[str, ...] = ()
 
 
 def report_mail(report: DayReport, form: str, config: MailConfig) -> EmailMessage:
@@ -98,95 +82,81 @@ def test_mail_message(config: MailConfig) -> EmailMessage:
     return mail
 
 
-def send(mail: EmailMessage, config: MailConfig, environment: Mapping[str, str]) -> list[str]:
+def send(mail: EmailMessage, config: MailConfig, environment: Mapping[str, str]) -> Delivery:
     """Send `mail`; this blocks for seconds.
 
     Args:
-        mail: From `report_mail` or `test_mail_message`.
+        mail: From `report_mail` or `test_mail_message`; its `To` is narrowed to what the server
+            can take.
         config: The server.
         environment: Holds the password, if `password_file` does not.
-
-    Returns:
-        A sentence for each address that the server refused while it took others.
 
     Raises:
         MailFailed: with a sentence for users; nothing was sent then.
     """
     check_set_up(config)
-    secret = password(config, environment)
+    secret = credentials(config, environment)
     context = _context(config)
     where = "{}:{}".format(*config.address)
     try:
-        with _connected(config, context) as server:
-            if config.user is not None:
-                server.login(config.user, secret or "")
-            refused = server.send_message(mail)
-    except (OSError, smtplib.SMTPException) as error:
+        server = _connected(config, context)
+        try:
+            if secret is not None:
+                log_in(server, *secret)
+            delivery = _deliver(server, mail, config, where)
+        finally:
+            _part(server)
+    # `smtplib` raises ValueErrors for what it can not put on the wire.
+    except (OSError, smtplib.SMTPException, ValueError) as error:
         raise MailFailed(mail_failure(error, config.host or "", where, config.user)) from error
-    return [
-        f"The mail server {where} refused the address {address}: {said(code, words)}."
+    return delivery
+
+
+def _deliver(server: smtplib.SMTP, mail: EmailMessage, config: MailConfig, where: str) -> Delivery:
+    server.ehlo_or_helo_if_needed()
+    good, odd = read_addresses(config.to)
+    usable = [each for each in good if server.has_extn("smtputf8") or not needs_smtputf8(each)]
+    refusals = [f"{text!r} in mail.to is no mail address; nothing was sent to it." for text in odd]
+    refusals += [
+        f"Nothing was sent to {each.addr_spec}: the mail server {where} does not offer SMTPUTF8."
+        for each in good
+        if each not in usable
+    ]
+    if usable and len(usable) < len(good):
+        del mail["To"]
+        mail["To"] = usable
+    refused = server.send_message(mail)
+    refusals += [
+        f"Nothing was sent to {address}: the mail server {where} refused the address "
+        f"({said(code, words)})."
         for address, (code, words) in refused.items()
     ]
+    taken = [each.addr_spec for each in usable or good if each.addr_spec not in refused]
+    return Delivery(tuple(taken), tuple(refusals))
 
 
-def check_set_up(config: MailConfig) -> None:
-    """Raise `MailNotSetUp` with a sentence that names what is lacking."""
-    lacking = [
-        name
-        for name, value in (("host", config.host), ("sender", config.sender), ("to", config.to))
-        if not value
-    ]
-    if lacking:
-        raise MailNotSetUp(
-            f"Mail is not set up: set {' and '.join(lacking)} in the table [mail] of the settings "
-            "file."
-        )
-
-
-def password(config: MailConfig, environment: Mapping[str, str]) -> str | None:
-    """Return the password: of the file if one is set, else of the environment.
-
-    Raises:
-        MailFailed: when the file can not be read or others may read it, or when none is there.
-    """
-    if config.user is None:
-        return None
-    if config.password_file is None:
-        secret = environment.get(PASSWORD_VARIABLE)
-        if not secret:
-            raise MailNotSetUp(
-                f"There is no password for the mail account {config.user}: set "
-                f"{PASSWORD_VARIABLE}, or mail.password_file to a file of mode 0600."
-            )
-        return secret
-    file = config.password_file
+def _part(server: smtplib.SMTP) -> None:
+    """Take leave; whatever the server says now, the mail went out or it did not."""
     try:
-        mode = stat.S_IMODE(file.stat().st_mode)
-        if mode & 0o077:
-            raise MailNotSetUp(
-                f"Others may read the password file {file} (mode {mode:04o}): run "
-                f"`chmod 600` on it."
-            )
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise MailNotSetUp(
-            f"The password file {file} can not be read ({error.strerror})."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise MailNotSetUp(f"The password file {file} is no UTF-8 text.") from error
+        server.quit()
+    except (OSError, smtplib.SMTPException):
+        server.close()
 
 
 def _mail(config: MailConfig, subject: str, body: str) -> EmailMessage:
     from email.utils import formatdate
 
     check_set_up(config)
+    sender = read_addresses([config.sender or ""]).good
+    if len(sender) != 1:
+        raise MailNotSetUp(f"mail.sender {config.sender!r} is no mail address.")
+    to = read_addresses(config.to).good
+    if not to:
+        raise MailNotSetUp(f"mail.to holds no mail address: {', '.join(map(repr, config.to))}.")
     mail = EmailMessage()
     mail["Subject"] = subject
-    try:
-        mail["From"] = config.sender
-        mail["To"] = ", ".join(config.to)
-    except ValueError as error:
-        raise MailNotSetUp(f"mail.sender or mail.to holds no mail address ({error}).") from error
+    mail["From"] = sender
+    mail["To"] = to
     mail["Date"] = formatdate(usegmt=True)
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(body)

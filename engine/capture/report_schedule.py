@@ -13,7 +13,8 @@ import msgspec
 from engine.capture.collector import wall_ms
 from engine.capture.coverage import DAY_MS
 from engine.capture.day_report import NoReport, day_of, make_report
-from engine.capture.report_mail import MailConfig, MailFailed, report_mail, send
+from engine.capture.mail_settings import MailConfig, MailFailed
+from engine.capture.report_mail import Delivery, report_mail, send
 from engine.reports.render import file_name, render
 from engine.store import StoreError, open_reader
 from engine.store.symbols import put_meta
@@ -34,6 +35,13 @@ CLOSE_S = 5.0
 NOTE_S = 10.0
 RETRY_FIRST_S, RETRY_CAP_S = 60.0, 3600.0
 _FILED, _MAILED = "report_filed_day_ms", "report_mailed_day_ms"
+
+
+class _NotMade(Exception):
+    """The report could not be made; the text is a sentence for users."""
+
+
+_EXPECTED = (MailFailed, _NotMade, StoreError, OSError)
 
 
 class ReportSchedule:
@@ -75,7 +83,7 @@ class ReportSchedule:
         self._mail = mail
         self._on_notice = on_notice
         self._filed_ms = self._mailed_ms = 0
-        self._sending: asyncio.Task[list[str]] | None = None
+        self._sending: asyncio.Task[Delivery] | None = None
         self._failing_day_ms = 0
         self._tries = 0
         self._next_try_s = float("-inf")
@@ -132,6 +140,15 @@ class ReportSchedule:
 
     async def _try(self, day_ms: int) -> None:
         try:
+            await self._report(day_ms)
+        # What is wrong with one report is not to cost those of all days to come.
+        except Exception as error:
+            if not isinstance(error, _EXPECTED):
+                log.exception("the report failed")
+            self._failed(self._sentence(error))
+
+    async def _report(self, day_ms: int) -> None:
+        try:
             report = await asyncio.to_thread(self._made, day_ms)
         except NoReport as nothing:
             log.info("no report is due: %s", nothing)
@@ -140,22 +157,24 @@ class ReportSchedule:
             self._filed_ms = self._mailed_ms = day_ms
             return
         except (StoreError, OSError, msgspec.DecodeError) as error:
-            self._failed(f"The report could not be made: {error}")
-            return
+            raise _NotMade(f"The report could not be made: {error}") from error
         if report.is_running:  # its last candles are still on their way
             self._next_try_s = time.monotonic() + SETTLE_S
             return
-        try:
-            await self._deliver(report, day_ms)
-        except MailFailed as error:
-            self._failed(str(error))
-        except StoreError as error:
-            self._failed(f"It could not be noted that the report was delivered: {error}")
-        except OSError as error:
-            where = error.filename or self._directory
-            self._failed(f"The report can not be written to {where} ({error.strerror}).")
-        else:
-            self._tries = 0
+        await self._deliver(report, day_ms)
+        self._tries = 0
+
+    def _sentence(self, error: Exception) -> str:
+        match error:
+            case MailFailed() | _NotMade():
+                return str(error)
+            case StoreError():
+                return f"It could not be noted that the report was delivered: {error}"
+            case OSError():
+                where = error.filename or self._directory
+                return f"The report can not be written to {where} ({error.strerror})."
+            case _:
+                return f"The report failed ({type(error).__name__}: {error}); the log has more."
 
     async def _deliver(self, report: DayReport, day_ms: int) -> None:
         if self._filed_ms < day_ms:
@@ -167,23 +186,23 @@ class ReportSchedule:
             # A mail that is on its way when the engine stops is still noted.
             self._sending = asyncio.create_task(asyncio.to_thread(self._send, report, day_ms))
             self._sending.add_done_callback(_take_note)
-            refused = await asyncio.shield(self._sending)
+            delivery = await asyncio.shield(self._sending)
             self.mailed += 1
             self._on_notice(
-                "info", f"The report of {report.day} was mailed to {', '.join(self._mail.to)}."
+                "info", f"The report of {report.day} was mailed to {', '.join(delivery.taken)}."
             )
-            for sentence in refused:
+            for sentence in delivery.refusals:
                 self._on_notice("warning", sentence)
 
-    def _send(self, report: DayReport, day_ms: int) -> list[str]:
+    def _send(self, report: DayReport, day_ms: int) -> Delivery:
         mail = report_mail(report, self._form, self._mail)
-        refused = send(mail, self._mail, os.environ)
+        delivery = send(mail, self._mail, os.environ)
         self._mailed_ms = day_ms
         try:
             self._write(_MAILED, day_ms).result(NOTE_S)
         except (StoreError, TimeoutError) as error:
             log.warning("it could not be noted that a report was mailed: %s", error)
-        return refused
+        return delivery
 
     def _made(self, day_ms: int) -> DayReport:
         reader = open_reader(self._store.directory)
@@ -218,7 +237,7 @@ class ReportSchedule:
             self._on_notice("warning", f"{sentence} It is tried again until it works.")
 
 
-def _take_note(sending: asyncio.Task[list[str]]) -> None:
+def _take_note(sending: asyncio.Task[Delivery]) -> None:
     """Log what nobody waits for any more."""
     if not sending.cancelled() and (error := sending.exception()) is not None:
         log.info("a mail was not sent: %s", error)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from email.message import EmailMessage
 
-    from engine.capture.report_mail import MailConfig
+    from engine.capture.mail_settings import MailConfig
     from engine.reports.values import DayReport
     from engine.settings import Settings
     from engine.store import Reader
@@ -66,8 +66,7 @@ def report(
     settings = settings_of(ctx)
     mail = mail_config(settings)
     if test_mail:
-        _send(test_mail_message(mail), mail)
-        return 0
+        return _send(test_mail_message(mail), mail)
     wanted = settings.markets if "markets" in given_options(ctx) else ()
     made = _made(settings, day, wanted)
     if as_mail:
@@ -87,7 +86,7 @@ def mail_config(settings: Settings) -> MailConfig:
     """Return the mail settings as the mail room takes them."""
     import msgspec
 
-    from engine.capture.report_mail import MailConfig
+    from engine.capture.mail_settings import MailConfig
 
     return msgspec.convert(settings.mail, MailConfig, from_attributes=True)
 
@@ -149,16 +148,17 @@ def _chooser(reader: Reader, wanted: Sequence[str]) -> Callable[[list[str]], Seq
 
 
 def _send(message: EmailMessage, mail: MailConfig) -> int:
-    from engine.capture.report_mail import MailFailed, MailNotSetUp, send
+    from engine.capture.mail_settings import MailFailed, MailNotSetUp
+    from engine.capture.report_mail import send
 
     try:
-        refused = send(message, mail, os.environ)
+        delivery = send(message, mail, os.environ)
     except MailNotSetUp:
         raise
     except MailFailed as error:
         raise CommandError(str(error)) from None
-    for sentence in refused:
+    for sentence in delivery.refusals:
         say(sentence)
     host, port = mail.address
-    say(f"{message['Subject']!r} went to {message['To']} through {host}:{port}.")
-    return FAILURE if refused else 0
+    say(f"{message['Subject']!r} went to {', '.join(delivery.taken)} through {host}:{port}.")
+    return FAILURE if delivery.refusals else 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.capture.report_mail import MailConfig
+from engine.capture.mail_settings import MailConfig
 from engine.capture.report_schedule import ReportSchedule
 
 if TYPE_CHECKING:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import re
 import socket
-import ssl
 import threading
-from collections.abc import Callable, Iterator
-from email.message import EmailMessage
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import trustme
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from engine.capture import report_schedule
 from engine.capture.day_report import make_report
 from engine.capture.exchange_time import ExchangeTime, put_exchange_time
-from engine.capture.report_mail import (
-    MailConfig,
-    MailFailed,
-    MailNotSetUp,
-    report_mail,
-    send,
-)
+from engine.capture.mail_settings import MailConfig, MailFailed, MailNotSetUp
+from engine.capture.report_mail import Delivery, report_mail, send
 from engine.capture.report_mail import (
     test_mail_message as plain_mail,
 )
@@ -35,99 +24,6 @@ from engine.capture.report_schedule import ReportSchedule
 
 DAY_MS = 86_400_000
 PASSWORD = {"KLINETOP_MAIL_PASSWORD": "correct horse"}
-
-
-class Mailbox:
-    """What the server took, and whom it refuses."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-        self.refused: set[str] = set()
-        self.is_busy = False
-        self.logins: list[tuple[bytes, bytes]] = []
-
-    async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        if address in self.refused:
-            return "550 5.1.1 no such person"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope
-    ) -> str:
-        if self.is_busy:
-            return "451 4.3.0 try again later"
-        mail = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
-        assert isinstance(mail, EmailMessage)
-        self.mails.append(mail)
-        return "250 OK"
-
-    def check(self, server: SMTP, session: Session, envelope: Envelope, how: str, data: Any) -> Any:
-        self.logins.append((data.login, data.password))
-        return AuthResult(success=data.password == b"correct horse", handled=False)
-
-
-class _Controller(Controller):
-    """Its own first call to the server does not trust the certificate."""
-
-    def _trigger_server(self) -> None:
-        with socket.create_connection((self.hostname, self.port), 5) as plain:
-            if self.ssl_context is None:
-                plain.recv(1024)
-                return
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            with context.wrap_socket(plain) as encrypted:
-                encrypted.recv(1024)
-
-
-class Server:
-    """A mail server on loopback."""
-
-    def __init__(self, box: Mailbox, authority: trustme.CA, security: str, folder: Path) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(context)
-        options: dict[str, Any] = {"authenticator": box.check, "auth_require_tls": False}
-        if security == "starttls":
-            options |= {"tls_context": context, "require_starttls": True}
-        else:
-            options |= {"ssl_context": context}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.controller = _Controller(box, hostname="127.0.0.1", port=port, **options)
-        self.controller.start()
-        ca_file = folder / "ca.pem"
-        authority.cert_pem.write_to_path(str(ca_file))
-        self.config = MailConfig(
-            host="127.0.0.1",
-            port=port,
-            security=security,
-            user="reports",
-            ca_file=ca_file,
-            sender="klinetop@example.org",
-            to=("ops@example.org", "desk@example.org"),
-        )
-
-
-@pytest.fixture
-def box() -> Mailbox:
-    return Mailbox()
-
-
-@pytest.fixture
-def serve(tmp_path: Path, box: Mailbox) -> Iterator[Callable[..., MailConfig]]:
-    started: list[Server] = []
-
-    def begin(security: str = "starttls") -> MailConfig:
-        started.append(Server(box, trustme.CA(), security, tmp_path))
-        return started[-1].config
-
-    yield begin
-    for server in started:
-        server.controller.stop(no_assert=True)
 
 
 def changed(config: MailConfig, **values: Any) -> MailConfig:
@@ -150,7 +46,7 @@ def test_a_report_arrives_with_its_summary_and_the_whole_attached(
     serve, box, report, security, form
 ) -> None:
     config = serve(security)
-    assert send(report_mail(report, form, config), config, PASSWORD) == []
+    assert send(report_mail(report, form, config), config, PASSWORD) == Delivery(config.to)
     assert box.logins == [(b"reports", b"correct horse")]
     (mail,) = box.mails
     assert mail["Subject"] == "klinetop 2026-11-22: 97.22 % captured, 40 missing"
@@ -202,8 +98,11 @@ def test_every_refusal_is_a_sentence(serve, box) -> None:
         send(mail, config, {"KLINETOP_MAIL_PASSWORD": "guess"})
     assert "guess" not in str(wrong.value)
     box.refused = {"desk@example.org"}
-    (refusal,) = send(mail, config, PASSWORD)
-    assert refusal.endswith("refused the address desk@example.org: 550 5.1.1 no such person.")
+    delivery = send(mail, config, PASSWORD)
+    assert delivery.taken == ("ops@example.org",)
+    (refusal,) = delivery.refusals
+    assert refusal.startswith("Nothing was sent to desk@example.org: the mail server 127.0.0.1:")
+    assert refusal.endswith("refused the address (550 5.1.1 no such person).")
     box.refused.add("ops@example.org")
     with pytest.raises(MailFailed, match=r"refused every address \(ops@example.org: 550 5.1.1"):
         send(mail, config, PASSWORD)
@@ -234,7 +133,7 @@ def test_the_password_comes_from_a_file_that_nobody_else_reads(serve, box, tmp_p
     with pytest.raises(MailNotSetUp, match="Others may read the password file"):
         send(plain_mail(config), config, {})
     file.chmod(0o600)
-    assert send(plain_mail(config), config, {}) == []
+    assert send(plain_mail(config), config, {}) == Delivery(config.to)
     file.unlink()
     with pytest.raises(MailNotSetUp, match="can not be read"):
         send(plain_mail(config), config, {})
@@ -248,7 +147,7 @@ def test_what_is_not_set_is_named() -> None:
     with pytest.raises(MailNotSetUp, match="set KLINETOP_MAIL_PASSWORD"):
         send(plain_mail(config), config, {})
     broken = MailConfig(host="h", sender="a@example.org\nBcc: x@example.org", to=("b@example.org",))
-    with pytest.raises(MailNotSetUp, match="holds no mail address"):
+    with pytest.raises(MailNotSetUp, match="is no mail address"):
         plain_mail(broken)
 
 
@@ -331,16 +230,40 @@ async def test_without_mail_the_file_alone_is_made(schedule, tmp_path, eventuall
     assert [file.name for file in (tmp_path / "reports").iterdir()] == ["klinetop-2026-11-22.csv"]
 
 
+async def test_a_refused_address_is_told_beside_those_that_got_the_mail(
+    serve, box, schedule, eventually
+) -> None:
+    box.refused = {"desk@example.org"}
+    made, clock, notices = schedule(serve())
+    clock.now_ms += 2 * 60_000
+    await _running(made, lambda: len(notices) == 3, eventually)
+    assert notices[1] == ("info", "The report of 2026-11-22 was mailed to ops@example.org.")
+    assert notices[2][0] == "warning"
+    assert notices[2][1].startswith("Nothing was sent to desk@example.org: ")
+
+
+async def test_no_exception_of_one_report_ends_the_schedule(schedule, eventually, caplog) -> None:
+    impossible: Any = "carrier pigeon"
+    config = MailConfig(host="h", security=impossible, sender="a@example.org", to=("b@c.org",))
+    made, clock, notices = schedule(config)
+    clock.now_ms += 2 * 60_000
+    await _running(made, lambda: made.failures >= 3, eventually)
+    assert [level for level, _ in notices] == ["info", "warning"]
+    assert "The report failed (KeyError: 'carrier pigeon')" in notices[1][1]
+    assert "Traceback" in caplog.text
+
+
 def test_a_mail_that_can_not_be_noted_waits_for_the_store_no_longer_than_it_may(
     serve, box, schedule, report, captured_day, monkeypatch
 ) -> None:
     monkeypatch.setattr(report_schedule, "NOTE_S", 0.05)
-    made, _, _ = schedule(serve())
+    config = serve()
+    made, _, _ = schedule(config)
     writer = captured_day.store.writer
     held = threading.Event()
     waiting = writer.run(lambda _: held.wait(10))  # as a full disk holds all work up
     try:
-        assert made._send(report, captured_day.start_ms) == []
+        assert made._send(report, captured_day.start_ms) == Delivery(config.to)
         assert not waiting.done()
     finally:
         held.set()
