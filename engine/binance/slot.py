@@ -119,6 +119,24 @@ class Slot:
         """Return the seconds since the last message at `now_s` (monotonic)."""
         return min((now_s - link.last_message_s for link in self.links), default=0.0)
 
+    def standing(self, stream: str, stale_s: float) -> tuple[str, str]:
+        """Return the state of `stream` alone (see `StreamState`) and the reason for any but live.
+
+        Args:
+            stream: One of `wanted`.
+            stale_s: Seconds of silence after which streams that always speak are stale.
+        """
+        links = self.links
+        if not links and self.failure:
+            return "offline", self.failure
+        if not links:
+            return "connecting", f"Connecting again: {self.lost}." if self.lost else ""
+        if not any(stream in link.confirmed for link in links):
+            return "connecting", self.refusal or "The exchange has not confirmed it yet."
+        if self.always_speaks and self.quiet_s(time.monotonic()) > stale_s:
+            return "stale", f"No message for more than {stale_s:g} s."
+        return "live", ""
+
     def trouble(self, stream: str, within_s: float) -> str:
         """Return why `stream` does not flow, or did not in the last `within_s` wall seconds.
 

@@ -90,6 +90,7 @@ class StreamSupervisor:
         self._stopped.set()
         self._ended = ""
         self._complete_s = 0.0
+        self._settled: set[str] = set()
         self._state = StreamState("connecting", "", _wall_ms())
 
     # --- what the owner calls -------------------------------------------------------------------
@@ -169,6 +170,19 @@ class StreamSupervisor:
         """How the streams are right now."""
         self._refresh()
         return self._state
+
+    def standing(self, stream: str) -> StreamState:
+        """Return how one stream is: others that are asked for or lost are no matter to it."""
+        whole = self.state
+        if self._ended:
+            return whole
+        slot = next((slot for slot in self._slots if stream in slot.wanted), None)
+        if slot is None:
+            return StreamState("connecting", "It is not subscribed to.", whole.since_wall_ms)
+        connection, note = slot.standing(stream, self._limits.stale_s)
+        if connection == "live" and whole.connection == "stale" and self._is_quiet(slot):
+            return whole
+        return StreamState(connection, note, whole.since_wall_ms)
 
     @property
     def stats(self) -> StreamStats:
@@ -302,16 +316,26 @@ class StreamSupervisor:
             return "stale", f"{sentence} on {len(late)} of {len(slots)} connections."
         return "live", f"The exchange refused some streams: {refusal}" if refusal else ""
 
+    def _is_quiet(self, slot: Slot) -> bool:
+        return slot.quiet_s(time.monotonic()) > self._limits.stale_s
+
     def _subscribing_now(self, slots: list[Slot]) -> str:
         """Say how far subscribing is; empty when it is done.
 
-        A few streams more, asked for while all is well, are no reason to call the others not live.
+        Streams that are asked for besides those that flow are no reason to call those not live,
+        however long the exchange takes to answer.
         """
         missing = sum(slot.missing for slot in slots)
         now = time.monotonic()
         if not missing:
             self._complete_s = now
-        if not missing or (self._state.connection == "live" and now - self._complete_s < _GRACE_S):
+            self._settled = set(self._wanted)
+            return ""
+        if self._state.connection == "live" and now - self._complete_s < _GRACE_S:
+            return ""
+        confirmed_now = {name for slot in slots for link in slot.links for name in link.confirmed}
+        kept = self._settled & self._wanted.keys()
+        if kept and kept <= confirmed_now and missing <= len(kept):
             return ""
         confirmed = len(self._wanted) - missing
         return f"Subscribing: {confirmed:,} of {len(self._wanted):,} streams."

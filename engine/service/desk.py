@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine import __version__
+from engine.binance import stream_names
 from engine.binance.rest import RestError
 from engine.capture.collector import wall_ms
 from engine.capture.fills import Priority
@@ -205,7 +206,7 @@ class Desk:
     ) -> contract.BookSection | None:
         engine = self._engine
         feed = engine.collector.books.get(view.focused)
-        stream = engine.supervisor.state
+        stream = engine.supervisor.standing(stream_names.depth(view.focused))
         key = (
             id(feed),
             engine.board.symbol(view.focused).book_revision,
@@ -255,14 +256,15 @@ class Desk:
             feed = await self._synchronised(info.name, request.timeout_s)
         finally:
             self._engine.subscriptions.release(lease_id)
-        stream = self._engine.supervisor.state
+        stream = self._engine.supervisor.standing(stream_names.depth(info.name))
         return contract.Done(data=book_report(info.name, feed, stream, request.levels))
 
     async def _synchronised(self, symbol: str, timeout_s: float) -> BookFeed | None:
         deadline = time.monotonic() + timeout_s
         while True:
             feed = self._engine.collector.books.get(symbol)
-            state, _ = sections.book_standing(feed, self._engine.supervisor.state)
+            stream = self._engine.supervisor.standing(stream_names.depth(symbol))
+            state, _ = sections.book_standing(feed, stream)
             if state == "synchronised" or time.monotonic() >= deadline:
                 return feed
             await asyncio.sleep(0.05)

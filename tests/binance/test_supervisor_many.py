@@ -104,6 +104,51 @@ async def test_a_few_streams_more_do_not_end_being_live(stream_server, kit):
         assert seen == {"live"}
 
 
+async def test_a_stream_that_is_long_in_coming_is_no_matter_to_the_others(
+    stream_server, kit, monkeypatch
+):
+    monkeypatch.setattr("engine.binance.supervisor._GRACE_S", 0.0)
+    async with running(Owner(stream_server.url), *ALL[:3]) as owner:
+        await kit.until(lambda: owner.state.connection == "live")
+        stream_server.hold_after = stream_server.answered
+        owner.supervisor.want([*ALL[:3], "btcusdt@kline_1h"])
+        asked = "btcusdt@kline_1h"
+        await kit.until(lambda: any(asked in text for p in stream_server.peers
+                                    for _, text in p.frames))  # fmt: skip
+        assert owner.state.connection == "live"
+        assert owner.supervisor.standing(ALL[0]).connection == "live"
+        assert owner.supervisor.standing(asked).connection == "connecting"
+        stream_server.release.set()
+        await kit.until(lambda: owner.supervisor.standing(asked).connection == "live")
+
+
+async def test_a_stream_that_flowed_and_has_to_be_asked_for_again_is_told(stream_server, kit):
+    async with running(Owner(stream_server.url), *ALL[:3]) as owner:
+        await kit.until(lambda: owner.state.connection == "live")
+        stream_server.hold_after = stream_server.answered
+        await stream_server.peers[0].socket.close()
+        await kit.until(lambda: owner.state.note.startswith("Subscribing: "))
+        assert owner.state.connection == "connecting"
+        assert owner.supervisor.standing(ALL[0]).connection == "connecting"
+        stream_server.release.set()
+        await kit.until(lambda: owner.state.connection == "live")
+
+
+async def test_a_lost_connection_is_no_matter_to_streams_on_others(stream_server, kit):
+    owner = Owner(
+        stream_server.url, streams_per_connection=2, backoff_first_s=30.0, backoff_cap_s=60.0
+    )
+    async with running(owner, *ALL[:4]):
+        await kit.until(lambda: owner.state.connection == "live")
+        lost, kept = stream_server.peers
+        of_lost, of_kept = next(iter(lost.streams)), next(iter(kept.streams))
+        await lost.socket.close()
+        await kit.until(lambda: owner.state.connection == "stale")
+        assert owner.supervisor.standing(of_kept).connection == "live"
+        assert owner.supervisor.standing(of_lost).connection == "connecting"
+        assert owner.supervisor.standing("nobody@trade").connection == "connecting"
+
+
 async def test_one_silent_connection_among_many_is_told(stream_server, kit):
     owner = Owner(stream_server.url, streams_per_connection=100, stale_s=0.3)
     async with running(owner, *ALL[:300]):

@@ -60,7 +60,7 @@ class BookPane(Pane):
             self.set_title()
             self.set_foot(())
             return
-        live = book.state == "synchronised" and not self.model.is_stale
+        live = book.state == "synchronised" and not self._is_cut_off
         self._ladder.show(
             book.bids,
             book.asks,
@@ -95,6 +95,11 @@ class BookPane(Pane):
         at = GROUPINGS.index(now) if now in GROUPINGS else 0
         self.post_message(self.Grouped(book.tick * GROUPINGS[(at + by) % len(GROUPINGS)]))
 
+    @property
+    def _is_cut_off(self) -> bool:
+        """Whether nothing comes at all; a part that is stale says so by the book's own state."""
+        return self.model.is_stale and self.model.connection != "stale"
+
     def _show_title(self) -> None:
         book, palette = self.model.state.book, self.model.palette
         if book is None or book.symbol != self.model.view.focused:
@@ -111,7 +116,7 @@ class BookPane(Pane):
     def _state(self) -> Cell:
         book, palette = self.model.state.book, self.model.palette
         assert book is not None
-        if self.model.is_stale:
+        if self._is_cut_off:
             return ("not live", palette.error)
         if book.state != "synchronised":
             return (book.state, palette.warn)
