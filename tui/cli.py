@@ -43,6 +43,9 @@ def open_terminal(ctx: click.Context) -> int:
             "such as xterm-256color.",
             status=USAGE,
         )
+    from engine.commands.times import say_replay_start
+
+    say_replay_start(settings)
     from engine.service.client import EngineMismatch, EngineProblem
     from engine.service.launch import Connector, EngineFailed
 

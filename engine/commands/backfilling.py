@@ -47,6 +47,7 @@ def backfill(
     restart of the engine. What is stored already is not fetched again.
     """
     from engine.commands import backfill_jobs
+    from engine.commands.times import say_range
     from engine.market.interval import parse_interval
 
     settings = settings_of(ctx)
@@ -57,6 +58,7 @@ def backfill(
     start_ms, end_ms = _range(days, start, end)
     if symbol is not None:
         market = plain_symbol(symbol)
+        say_range(start_ms, end_ms)
         _warn_of_pruning(settings, name, start_ms)
         rows = run_async(backfill_jobs.one(settings, market, name, start_ms, end_ms))
         if as_json:
@@ -70,6 +72,7 @@ def backfill(
             "symbols or patterns.",
             status=USAGE,
         )
+    say_range(start_ms, end_ms)
     _warn_of_pruning(settings, name, start_ms)
     result = run_async(backfill_jobs.many(settings, settings.markets, name, start_ms, end_ms))
     if as_json:

@@ -58,7 +58,7 @@ def candles(
 ) -> None:
     """Print stored candles of SYMBOL and INTERVAL, oldest first; no engine is needed."""
     from engine.commands.stored import known_symbol
-    from engine.commands.times import time_ms
+    from engine.commands.times import say_range, time_ms
     from engine.market.interval import parse_interval
     from engine.store import open_reader
     from engine.store.export import candle_pages
@@ -70,6 +70,7 @@ def candles(
     reader = open_reader(settings.directory)
     try:
         market = known_symbol(reader, symbol)
+        say_range(start_ms, end_ms)
         pages = candle_pages(reader, market, name, start_ms, end_ms, limit)
         rows = _write(kind, (candle for page in pages for candle in page), name, output)
     finally:

@@ -29,9 +29,11 @@ def serve(ctx: click.Context) -> int:
     """Run the engine in the foreground, without a terminal, until Ctrl-C or SIGTERM."""
     import logging
 
+    from engine.commands.times import say_replay_start
     from engine.daemon import run
 
     settings = settings_of(ctx)
+    say_replay_start(settings)
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",

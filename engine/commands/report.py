@@ -115,7 +115,7 @@ def _made(settings: Settings, day: str | None, wanted: Sequence[str]) -> DayRepo
 def _day_ms(day: str, reader: Reader, wall_now_ms: int) -> int:
     """Return the begin of the day that a user named; today is the exchange's."""
     from engine.capture.day_report import day_of, running_day
-    from engine.commands.times import time_ms
+    from engine.commands.times import iso, time_ms
     from engine.market.interval import DAY_MS
 
     words = {"today": 0, "yesterday": DAY_MS}
@@ -123,7 +123,10 @@ def _day_ms(day: str, reader: Reader, wall_now_ms: int) -> int:
         return running_day(reader, wall_now_ms) - ago_ms
     moment_ms = time_ms(day, "--day")
     assert moment_ms is not None
-    return day_of(moment_ms)
+    day_ms = day_of(moment_ms)
+    if iso(day_ms)[:10] != day.strip():
+        say(f"day {iso(day_ms)[:10]} (UTC)")
+    return day_ms
 
 
 def _chooser(reader: Reader, wanted: Sequence[str]) -> Callable[[list[str]], Sequence[str]]:

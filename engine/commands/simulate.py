@@ -10,6 +10,7 @@ import click
 from engine.commands.guard import FAILURE, USAGE
 from engine.commands.options import KlinetopCommand, given_options, settings_of
 from engine.commands.output import say
+from engine.commands.times import say_replay_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +62,7 @@ def simulate(
     """
     forced = {} if "replay" in given_options(ctx) else {"demo": True}
     settings = settings_of(ctx, **forced)
+    say_replay_start(settings)
     command = simulator_command(settings, port)
     if faults is not None:
         command += ["--faults", faults, "--fault-seed", str(fault_seed)]

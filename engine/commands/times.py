@@ -1,20 +1,24 @@
-"""Times as people write them on a command line."""
+"""Times of the command line: read for an option, and told as they were understood."""
 
 from __future__ import annotations
 
-import warnings
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from engine.commands.guard import USAGE, CommandError
+from engine.commands.output import say
+from engine.market.times import UnknownTime, time_text
+from engine.market.times import time_ms as read_time
 
-_EPOCH_MS_DIGITS = 12
+if TYPE_CHECKING:
+    from engine.settings import Settings
 
 
 def time_ms(text: str | None, option: str) -> int | None:
-    """Return epoch milliseconds (UTC) for an ISO time, epoch ms, or words such as '2 days ago'.
+    """Return epoch milliseconds (UTC) of what a user wrote; None stays None.
 
     Args:
-        text: What the user wrote; None stays None. A time without a zone is UTC.
+        text: Any form that `engine.market.times` reads.
         option: The option it was given to, for the sentence.
 
     Raises:
@@ -22,21 +26,28 @@ def time_ms(text: str | None, option: str) -> int | None:
     """
     if text is None:
         return None
-    if text.isdecimal() and len(text) >= _EPOCH_MS_DIGITS:
-        return int(text)
     try:
-        moment: datetime | None = datetime.fromisoformat(text)
-    except ValueError:
-        moment = _from_words(text)
-    if moment is None:
-        raise CommandError(
-            f"{option} {text!r} is no time; write 2024-12-20, '2024-12-20 14:30', "
-            "'20 Dec, 2024' or '2 days ago' (UTC).",
-            status=USAGE,
-        )
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
+        return read_time(text)
+    except UnknownTime as error:
+        raise CommandError(f"{option} {error}", status=USAGE) from error
+
+
+def say_range(start_ms: int | None, end_ms: int | None = None) -> None:
+    """Print on stderr what was understood, such as `from 2021-01-01 00:00 UTC`."""
+    ends = (("from", start_ms), ("to", end_ms))
+    parts = [f"{word} {time_text(at_ms)} UTC" for word, at_ms in ends if at_ms is not None]
+    if parts:
+        say(" ".join(parts))
+
+
+def say_replay_start(settings: Settings) -> None:
+    """Print where a replay starts, as `--from` was understood.
+
+    Raises:
+        CommandError: when it is no time.
+    """
+    if settings.replay and settings.replay_from is not None:
+        say_range(time_ms(settings.replay_from, "--from"))
 
 
 def iso(epoch_ms: int | None) -> str:
@@ -44,13 +55,3 @@ def iso(epoch_ms: int | None) -> str:
     if epoch_ms is None:
         return "-"
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _from_words(text: str) -> datetime | None:
-    import dateparser
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return dateparser.parse(
-            text, languages=["en"], settings={"TIMEZONE": "UTC", "RETURN_AS_TIMEZONE_AWARE": True}
-        )

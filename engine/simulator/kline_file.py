@@ -165,7 +165,7 @@ def start_of(history: KlineHistory, start: str | None, start_ms: int | None) -> 
 
     Args:
         history: The first market.
-        start: Text of a user: ISO date and time, or words that dateparser knows; UTC.
+        start: Text of a user: any form that `engine.market.times` reads.
         start_ms: Where an earlier replay stopped; counts if there is no `start`, and is moved
             inside the file.
 

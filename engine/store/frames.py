@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.market.interval import parse_interval
+from engine.market.times import time_ms
 from engine.store.reader import COLUMN_NAMES, Reader, open_reader
 from engine.store.series import candle_series
-from engine.store.times import time_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

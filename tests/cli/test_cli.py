@@ -491,3 +491,29 @@ def test_an_unknown_failure_leaves_its_details_in_a_file(
     details = directory.parent / "log" / "failure.log"
     assert str(details) in found.err
     assert "Traceback" in details.read_text()
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_range_that_was_understood_is_told(klinetop: Any) -> None:
+    found = klinetop(
+        "candles", "BTCUSDT", "1m", "--start", "1734652860000000", "--end", "2024-12-21"
+    )
+    assert found.status == 0
+    assert "from 2024-12-20 00:01 UTC to 2024-12-21 00:00 UTC\n" in found.err
+    assert "\n1734652860000," in found.out
+    assert klinetop("candles", "BTCUSDT", "1m", "--start", "2021-13").status == 2
+    found = klinetop("candles", "BTCUSDT", "1m", "--start", "01/02/2021")
+    assert (found.status, found.err) == (
+        2,
+        "--start '01/02/2021' may be two days; write 2021-01-02 or 2021-02-01.\n",
+    )
+
+
+def test_a_replay_tells_where_it_starts(klinetop: Any, tmp_path: Path) -> None:
+    file = tmp_path / "BTCUSDT_1m.csv"
+    file.write_text(HEADER)
+    found = klinetop("simulate", "--replay", str(file), "--from", "2024-02", "--port", "0")
+    assert found.err.startswith("from 2024-02-01 00:00 UTC\n")
+    found = klinetop("serve", "--replay", str(file), "--from", "2024-02-30")
+    assert (found.status, found.err.count("\n")) == (2, 1)
+    assert "--from '2024-02-30' is no time: there is no such day" in found.err

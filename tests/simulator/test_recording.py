@@ -217,7 +217,7 @@ def test_what_can_not_be_played_is_said_in_a_sentence(tmp_path):
         ([text], None, "neither a recording"),
         ([silent], None, "no message of any market"),
         ([recording], "2024-08-10", "from 2024-08-08 23:58:40 to 2024-08-09 00:02:00"),
-        ([recording], "once upon a time", "no time to start from"),
+        ([recording], "once upon a time", "is no time; write it as"),
     ]:
         with pytest.raises(ReplayError, match=words):
             open_replay(paths, start=start, start_ms=None)

@@ -141,7 +141,7 @@ async def test_from_a_time_on_book_candles_and_tape_hold_what_was_before(tmp_pat
     ("text", "words"),
     [
         ("2024-08-08", "recordings run from 2024-08-09 00:00:00 to 2024-08-09 00:07:59 UTC"),
-        ("the day of the crash", "no time to start from"),
+        ("the day of the crash", "is no time; write it as"),
     ],
 )
 def test_a_start_that_can_not_be_is_said(tmp_path: Path, text: str, words: str) -> None:

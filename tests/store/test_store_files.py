@@ -5,7 +5,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from engine.store.errors import BadFile
 from engine.store.export import write_csv, write_json
 from engine.store.frames import candle_frame
 from engine.store.series import candle_series
-from engine.store.times import UnknownTime, time_ms
 
 Minute = Callable[..., Candle]
 SERIES = ("BTCUSDT", "1m")
@@ -217,21 +216,6 @@ def test_times_in_many_words(
     store.writer.put_candles(*SERIES, [minute(i) for i in range(10)], Source.STREAM).result(10)
     frame = engine.candles(*SERIES, start, end, data_dir=str(store.directory))
     assert [moment.minute for moment in frame.index] == [2, 3, 4]
-
-
-def test_words_are_utc_whatever_the_machine_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    may = int(datetime(2021, 5, 22, tzinfo=UTC).timestamp() * 1000)
-    monkeypatch.setenv("TZ", "America/New_York")
-    assert time_ms("22 May, 2021") == time_ms("2021-05-22") == time_ms(may) == may
-    assert time_ms(datetime(2021, 5, 22, 2, tzinfo=timezone(timedelta(hours=2)))) == may
-    assert time_ms("May 2021") == int(datetime(2021, 5, 1, tzinfo=UTC).timestamp() * 1000)
-    assert abs(time_ms("2 days ago") - (datetime.now(UTC).timestamp() - 172_800) * 1000) < 10_000
-
-
-@pytest.mark.parametrize("value", ["", "soonish", "2024-13-45", 1733007600])
-def test_what_is_no_time_is_said(value: str | int) -> None:
-    with pytest.raises(UnknownTime, match="is no time"):
-        time_ms(value)
 
 
 def test_an_empty_answer_is_an_empty_frame(store: Store) -> None:
