@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from textual.binding import Binding
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ PANE_TITLES: Final = {
 CONTEXT_TITLES: Final = {DESK: "everywhere", **PANE_TITLES}
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """One thing a key does.
 
     Attributes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
 from textual.geometry import Region, Size
 
 MIN_WIDTH, MIN_HEIGHT = 60, 16
@@ -15,8 +15,7 @@ LayoutKind = Literal["full", "medium", "single", "too small"]
 SWAPS = (("book", "trades"), ("forecast", "storage"))
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What stands where.
 
     Attributes:
@@ -26,7 +25,7 @@ class Plan:
     """
 
     kind: LayoutKind
-    regions: dict[str, Region] = field(default_factory=dict)
+    regions: dict[str, Region] = msgspec.field(default_factory=dict)
     tabs: tuple[str, ...] = ()
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
 
 from engine.market.interval import INTERVALS
 from tui.actions import ACTIONS, DESK, shown_key
@@ -21,8 +22,7 @@ DETACH: Final = "desk.detach"
 _WORD: Final = re.compile(r"[^\W_]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One line of the palette.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
 
 from engine.service.client import EngineGone, EngineMismatch, EngineProblem
 from engine.service.contract import Goodbye
@@ -46,8 +47,7 @@ class Client(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LinkState:
+class LinkState(msgspec.Struct, frozen=True):
     """How the terminal stands with the engine.
 
     Attributes:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import msgspec
 
 from engine.service.contract import View
 from tui.link import LinkState
 from tui.state import DeskState
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tui.widgets.glyphs import Glyphs
-    from tui.widgets.palette import Palette
+from tui.widgets.glyphs import Glyphs
+from tui.widgets.palette import Palette
 
 DEFAULT_DECIMALS = 2
 
@@ -43,8 +41,7 @@ class TerminalOptions(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class DeskModel:
+class DeskModel(msgspec.Struct):
     """Plain data behind the screen.
 
     Attributes:
@@ -56,9 +53,9 @@ class DeskModel:
     palette: Palette
     glyphs: Glyphs
     wall_ms: Callable[[], int]
-    view: View = field(default_factory=View)
-    state: DeskState = field(default_factory=DeskState)
-    link: LinkState = field(default_factory=LinkState)
+    view: View = msgspec.field(default_factory=View)
+    state: DeskState = msgspec.field(default_factory=DeskState)
+    link: LinkState = msgspec.field(default_factory=LinkState)
     frozen_since_wall_ms: int | None = None
     slow_rate: float | None = None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,8 +19,7 @@ QUIET_AFTER_S = 3.0
 QUIET_S = 1.0
 
 
-@dataclass(slots=True)
-class LinkMeter:
+class LinkMeter(msgspec.Struct):
     """Counts what was handed to the terminal and what it took.
 
     Attributes:

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from engine.market.candle import Candle
+from engine.market.trade import Trade
+from engine.service.contract import (
+    BookSection,
+    ChartSection,
+    ForecastSection,
+    Notice,
+    StatusSection,
+    StorageSection,
+    TickerRow,
+    TradesSection,
+)
+
 if TYPE_CHECKING:
-    from engine.market.candle import Candle
-    from engine.market.trade import Trade
     from engine.service.contract import (
-        BookSection,
-        ChartSection,
-        ForecastSection,
         Frame,
-        Notice,
-        StatusSection,
-        StorageSection,
-        TickerRow,
-        TradesSection,
     )
 
 NOTICES_KEPT = 200
 CANDLES_SLACK = 1.5
 
 
-@dataclass(slots=True)
-class Series:
+class Series(msgspec.Struct):
     """Candles of one symbol and interval, ascending by open time, each open time once."""
 
-    candles: list[Candle] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
+    candles: list[Candle] = msgspec.field(default_factory=list)
+    times: list[int] = msgspec.field(default_factory=list)
 
     def replace(self, candles: tuple[Candle, ...]) -> None:
         """Take `candles` (ascending) for all there is."""
@@ -55,8 +58,7 @@ class Series:
             del self.times[:-count]
 
 
-@dataclass(slots=True)
-class DeskState:
+class DeskState(msgspec.Struct):
     """Everything received from the engine, merged.
 
     Attributes:
@@ -80,13 +82,13 @@ class DeskState:
     chart: ChartSection | None = None
     trades: TradesSection | None = None
     forecast: ForecastSection | None = None
-    tickers: dict[str, TickerRow] = field(default_factory=dict)
+    tickers: dict[str, TickerRow] = msgspec.field(default_factory=dict)
     order: tuple[str, ...] = ()
-    series: Series = field(default_factory=Series)
-    tape: deque[Trade] = field(default_factory=deque)
-    notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
-    fresh_notices: list[Notice] = field(default_factory=list)
-    _noticed: set[tuple[int, str]] = field(default_factory=set)
+    series: Series = msgspec.field(default_factory=Series)
+    tape: deque[Trade] = msgspec.field(default_factory=deque)
+    notices: deque[Notice] = msgspec.field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
+    fresh_notices: list[Notice] = msgspec.field(default_factory=list)
+    _noticed: set[tuple[int, str]] = msgspec.field(default_factory=set)
 
     def apply(
         self, frame: Frame, *, wall_ms: int, bars: int = 240, tape_length: int = 100

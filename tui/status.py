@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui.cells import fit, pad, width_of
+import msgspec
+
+from tui.cells import Cell, fit, pad, width_of
 from tui.widgets import formats
 
 if TYPE_CHECKING:
@@ -14,14 +15,13 @@ if TYPE_CHECKING:
 
     from rich.style import Style
 
-    from tui.cells import Cell, Line
+    from tui.cells import Line
     from tui.model import DeskModel
 
 NEVER = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """A part of the status line; the highest `drop` goes first when room is short."""
 
     drop: int

@@ -6,8 +6,9 @@ a calendar month, so names are case-sensitive. Weeks start on Monday, 00:00 UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -19,8 +20,7 @@ class UnknownInterval(ValueError):
     """Raised for an interval name that Binance does not have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(msgspec.Struct, frozen=True):
     """One candle interval.
 
     Attributes:

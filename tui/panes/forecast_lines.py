@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from engine.service.contract import ForecastSection
 from tui.cells import spread
+from tui.model import DeskModel
 from tui.panes.big_digits import big
 from tui.widgets import formats
 from tui.widgets.meter import meter
@@ -16,17 +19,14 @@ if TYPE_CHECKING:
     from rich.style import Style
 
     from engine.market.forecast import JobInfo, ModelInfo, PredictionRow, TrackRecord
-    from engine.service.contract import ForecastSection
     from tui.cells import Cell, Line
-    from tui.model import DeskModel
 
 BUSY: Final = ("queued", "fetching", "starting", "training", "evaluating")
 COIN_BRIER: Final = 0.25
 _LABEL: Final = 11
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(msgspec.Struct, frozen=True):
     """What the lines are made for.
 
     Attributes:

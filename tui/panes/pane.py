@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
 from rich.style import Style
 from textual.events import DescendantBlur, DescendantFocus
 from textual.geometry import Region
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 _PLAIN = Style()
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(msgspec.Struct, frozen=True):
     """Characters of a frame."""
 
     top_left: str

@@ -5,8 +5,9 @@ A scene is a plain value. Comparing two of them tells which columns must be pain
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from tui.widgets import formats
 from tui.widgets.candle_geometry import (
@@ -19,12 +20,12 @@ from tui.widgets.candle_geometry import (
     moving_average,
 )
 from tui.widgets.chart_axes import Tick, price_ticks, time_ticks
-from tui.widgets.chart_view import WARM_UP
+from tui.widgets.chart_view import WARM_UP, Zoom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tui.widgets.chart_view import ChartView, Window, Zoom
+    from tui.widgets.chart_view import ChartView, Window
 
 AVERAGES = (10, 20, 30)
 _MINIMUM_PLOT = 8
@@ -66,8 +67,7 @@ def lay_out(width: int, height: int, label_width: int) -> Layout:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(msgspec.Struct, frozen=True):
     """One picture of a chart.
 
     Attributes:

@@ -7,8 +7,9 @@ crosshair.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from tui.widgets.candle_geometry import Bar, bar_step_ms, join_bars
 
@@ -50,8 +51,7 @@ class Window(NamedTuple):
         return Window(self.bars[-slots:], self.end, self.step_ms, self.lasts[-slots:])
 
 
-@dataclass(slots=True)
-class ChartView:
+class ChartView(msgspec.Struct):
     """Zoom, end and crosshair.
 
     Attributes:

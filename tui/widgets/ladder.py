@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import accumulate
 from math import isfinite
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.style import Style
 
 from tui.widgets import formats
@@ -15,7 +16,6 @@ from tui.widgets.meter import bar, meter
 from tui.widgets.number_column import NumberColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Unpack
 
     from tui.widgets.glyphs import Glyphs
@@ -31,8 +31,7 @@ _LEAST_BAR = 4
 _DIM = Style(dim=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Book:
+class _Book(msgspec.Struct, frozen=True):
     bids: Sequence[Level] = ()
     asks: Sequence[Level] = ()
     price_decimals: int = 2
@@ -42,8 +41,7 @@ class _Book:
     best: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
+class _Columns(msgspec.Struct, frozen=True):
     """Widths in cells; 0 leaves a column out."""
 
     price: int

@@ -8,17 +8,16 @@ of the `okabe-ito` palette are from M. Okabe and K. Ito, "Color Universal Design
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
 
+import msgspec
 from rich.style import Style
 
 PaletteName = Literal["default", "okabe-ito", "mono"]
 UpColor = Literal["green", "red"]
 
 
-@dataclass(frozen=True, slots=True)
-class Palette:
+class Palette(msgspec.Struct, frozen=True):
     """Styles by their meaning.
 
     Attributes:
@@ -82,8 +81,7 @@ class Palette:
         return self.up if change > 0 else self.down
 
 
-@dataclass(frozen=True, slots=True)
-class _Colors:
+class _Colors(msgspec.Struct, frozen=True):
     rising: str
     falling: str
     rising_quiet: str
@@ -124,7 +122,7 @@ _LIGHT = _Colors(
     average_30="#8737a5",
     cursor_background="#c6d8ea",
 )
-_OKABE_ITO_DARK = replace(
+_OKABE_ITO_DARK = msgspec.structs.replace(
     _DARK,
     rising="#56b4e9",
     falling="#e69f00",
@@ -133,7 +131,7 @@ _OKABE_ITO_DARK = replace(
     accent="#cc79a7",
     warn="#f0e442",
 )
-_OKABE_ITO_LIGHT = replace(
+_OKABE_ITO_LIGHT = msgspec.structs.replace(
     _LIGHT,
     rising="#0072b2",
     falling="#a85b00",
@@ -167,7 +165,7 @@ def palettes(
     else:
         raise ValueError(f"There is no palette {name!r}; use default, okabe-ito or mono.")
     if up_color == "red":
-        colors = replace(
+        colors = msgspec.structs.replace(
             colors,
             rising=colors.falling,
             falling=colors.rising,
