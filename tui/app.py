@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 import msgspec
 from textual import constants
@@ -16,10 +16,21 @@ from textual.binding import Binding, BindingType
 
 from engine.market.interval import INTERVALS
 from engine.service.client import EngineGone, EngineMismatch, EngineProblem
-from engine.service.contract import Cancel, Done, Found, Retrain, Search, Unwatch, View, Watch
+from engine.service.contract import (
+    Cancel,
+    Done,
+    Found,
+    Notice,
+    Retrain,
+    Search,
+    Unwatch,
+    View,
+    Watch,
+)
 from tui.actions import DESK, action_of
 from tui.encoding import wants_ascii
 from tui.link import EngineLink, LinkState
+from tui.messages import SHOWN_MS, Message
 from tui.model import DeskModel
 from tui.pace import LinkMeter, Pacer
 from tui.panes.forecast_lines import BUSY
@@ -34,10 +45,11 @@ if TYPE_CHECKING:
     from textual.driver import Driver
     from textual.theme import Theme
 
-    from engine.service.contract import Answer, Frame, Notice, Request, Welcome
+    from engine.service.contract import Answer, Frame, Request, Welcome
     from tui.actions import Action
     from tui.commands import Command
     from tui.link import Client
+    from tui.messages import Level
     from tui.model import TerminalOptions
     from tui.panes.book import BookPane
     from tui.panes.chart import ChartPane
@@ -47,8 +59,15 @@ DARK_THEME: Final = "textual-dark"
 BARS_STEP: Final = 60
 BARS_MAX: Final = 20_000
 LEVELS_STEP: Final = 10
-TOAST_S: Final = 5.0
-SEVERITY: Final = {"info": "information", "warning": "warning", "error": "error"}
+
+
+@runtime_checkable
+class HasFoot(Protocol):
+    """A screen with a last line for messages."""
+
+    def draw_foot(self) -> None:
+        """Draw the last line."""
+        ...
 
 
 def wall_clock_ms() -> int:
@@ -181,7 +200,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
             self.dashboard.desk.hurry()
         model.slow_rate = self.link.pacer.rate if self.link.pacer.is_slow else None
         if "notices" in changed:
-            self._toast(model.state.take_fresh_notices())
+            self._tell(model.state.take_fresh_notices())
         if self._status_key() != before:
             self.dashboard.draw_bars()
         self.dashboard.draw_changed(changed)
@@ -200,15 +219,25 @@ class KlinetopApp(App[None], inherit_bindings=False):
             return (self.model.slow_rate,)
         return (status.connection, status.engine, status.speed, self.model.slow_rate)
 
-    def _toast(self, notices: Iterable[Notice]) -> None:
+    def _tell(self, notices: Iterable[Notice]) -> None:
         for notice in notices:
             if notice.wall_ms >= self._started_wall_ms:
-                self.say(notice.text, notice.level)
+                self._show_message(notice.text, notice.level)
 
-    def say(self, text: str, level: str = "info") -> None:
-        """Show a toast; `level` is info, warning or error."""
-        severity: Any = SEVERITY.get(level, "information")
-        self.notify(text, severity=severity, timeout=TOAST_S, markup=False)
+    def say(self, text: str, level: Level = "info") -> None:
+        """Say something in the last line, and keep it among the notices."""
+        self.model.state.notices.append(Notice(self.model.wall_ms(), level, text))
+        self._show_message(text, level)
+
+    def _show_message(self, text: str, level: str) -> None:
+        self.model.messages.add(Message(self.model.wall_ms(), level, text))
+        self._draw_foot()
+        self.set_timer((SHOWN_MS + 100) / 1000, self._draw_foot)
+
+    def _draw_foot(self) -> None:
+        screen = self.screen
+        if isinstance(screen, HasFoot):
+            screen.draw_foot()
 
     # --- the view
 
@@ -271,7 +300,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
     # --- requests
 
     def request(self, request: Request, *, aside: bool = False) -> None:
-        """Send a command and show the engine's answer as a toast."""
+        """Send a command and say the engine's answer."""
         self.run_worker(self._request(request, aside=aside), group="requests")
 
     async def _request(self, request: Request, *, aside: bool) -> None:
@@ -363,6 +392,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
         """Show what has happened."""
         from tui.screens.notices import NoticesScreen
 
+        self.model.messages.see()
         self.push_screen(NoticesScreen(self.model))
 
     def action_gaps(self, symbol: str = "") -> None:

@@ -8,6 +8,7 @@ from textual.message import Message
 
 from tui.actions import PANE_NAMES, PANE_TITLES, footer
 from tui.cells import fit, folded, pad, width_of
+from tui.messages import message_line
 from tui.status import banner, status_line
 from tui.widgets.text_lines import TextLines
 
@@ -120,7 +121,7 @@ class TabBar(Bar):
 
 
 class FooterBar(Bar):
-    """The keys of the focused pane, then those that work everywhere."""
+    """What there is to say, else the keys of the focused pane and those that work everywhere."""
 
     def __init__(self, model: DeskModel, *, id: str) -> None:  # noqa: A002
         super().__init__(model, id=id)
@@ -131,8 +132,18 @@ class FooterBar(Bar):
         self._pane_name = context
         self.draw()
 
+    def on_click(self) -> None:
+        """Take the message as seen."""
+        self.model.messages.see()
+        self.draw()
+
     def draw(self) -> None:
-        """Draw as many keys as fit; help and quit always do."""
+        """Draw the newest message, or as many keys as fit; help and quit always do."""
+        said = self.model.messages.current(self.model.wall_ms())
+        if said is not None:
+            line = message_line(*said, self.size.width, self.model.palette, self.model.glyphs)
+            self.show((line,))
+            return
         entries = [("1-6", "pane"), *footer(self._pane_name)]
         last = [entry for entry in entries if entry[1] in ALWAYS]
         first = [entry for entry in entries if entry[1] not in ALWAYS]

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.service.contract import View
 from tui.link import LinkState
+from tui.messages import Messages
 from tui.state import DeskState
 from tui.widgets.glyphs import Glyphs
 from tui.widgets.palette import Palette
@@ -47,6 +48,7 @@ class DeskModel(msgspec.Struct):
     Attributes:
         wall_ms: The wall clock (epoch ms); tests inject their own.
         frozen_since_wall_ms: Wall time when the user froze the view; None while it is live.
+        messages: What there is to say in passing.
         slow_rate: Pulls a second on a link too slow for the usual rate; None on a fast one.
     """
 
@@ -58,6 +60,7 @@ class DeskModel(msgspec.Struct):
     link: LinkState = msgspec.field(default_factory=LinkState)
     frozen_since_wall_ms: int | None = None
     slow_rate: float | None = None
+    messages: Messages = msgspec.field(default_factory=Messages)
 
     @property
     def connection(self) -> str:

@@ -217,7 +217,7 @@ class ForecastSection(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something that happened, for a toast and the log: `level` is info, warning or error."""
+    """Something that happened, to be said and logged: `level` is info, warning or error."""
 
     wall_ms: int
     level: str

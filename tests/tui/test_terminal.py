@@ -34,8 +34,8 @@ async def live(desk, app, pilot):
     await desk.until(pilot, lambda: app.model.link.is_up and app.model.state.status is not None)
 
 
-def toasts(app) -> str:
-    return " | ".join(notice.message for notice in app._notifications)
+def said(app) -> str:
+    return " | ".join(message.text for message in app.model.messages.unseen)
 
 
 async def test_the_first_frame_is_painted_before_there_is_a_connection(desk, engine, clock):
@@ -170,7 +170,7 @@ async def test_t_trains_the_focused_symbol_and_says_so(desk, app, engine):
         await desk.until(pilot, lambda: engine.asked_for(contract.Retrain))
         assert engine.asked_for(contract.Retrain) == [contract.Retrain("BTCUSDT", "1m")]
         assert len(engine.clients) == 2  # the engine may ask the exchange: pulling goes on
-        await desk.until(pilot, lambda: "Training BTCUSDT 1m." in toasts(app))
+        await desk.until(pilot, lambda: "Training BTCUSDT 1m." in said(app))
 
 
 async def test_t_says_so_when_a_job_runs_already(desk, app, engine):
@@ -178,7 +178,7 @@ async def test_t_says_so_when_a_job_runs_already(desk, app, engine):
     async with app.run_test(size=FULL) as pilot:
         await live(desk, app, pilot)
         await pilot.press("t")
-        await desk.until(pilot, lambda: "runs already" in toasts(app))
+        await desk.until(pilot, lambda: "runs already" in said(app))
         assert not engine.asked_for(contract.Retrain)
 
 
@@ -187,7 +187,7 @@ async def test_x_cancels_and_a_refusal_is_told(desk, app, engine):
     async with app.run_test(size=FULL) as pilot:
         await live(desk, app, pilot)
         await pilot.press("x")
-        await desk.until(pilot, lambda: "No training job runs." in toasts(app))
+        await desk.until(pilot, lambda: "No training job runs." in said(app))
         assert engine.asked_for(contract.Cancel)
 
 
@@ -355,12 +355,12 @@ async def test_keys_without_an_engine_give_a_sentence(desk, app, engine):
     async with app.run_test(size=FULL) as pilot:
         await desk.until(pilot, lambda: app.model.link.kind == "gone")
         await pilot.press("x")
-        await desk.until(pilot, lambda: "no engine to ask" in toasts(app))
+        await desk.until(pilot, lambda: "no engine to ask" in said(app))
         await pilot.press("t")
-        await desk.until(pilot, lambda: "no symbol to train on" in toasts(app))
+        await desk.until(pilot, lambda: "no symbol to train on" in said(app))
 
 
-async def test_notices_become_toasts_and_stay_in_the_log(desk, app, engine, clock):
+async def test_notices_are_said_and_stay_in_the_log(desk, app, engine, clock):
     async with app.run_test(size=FULL) as pilot:
         await live(desk, app, pilot)
         engine.frames.append(
@@ -372,8 +372,8 @@ async def test_notices_become_toasts_and_stay_in_the_log(desk, app, engine, cloc
                 ),
             )
         )
-        await desk.until(pilot, lambda: "not promoted" in toasts(app))
-        assert "an old one" not in toasts(app)
+        await desk.until(pilot, lambda: "not promoted" in said(app))
+        assert "an old one" not in said(app)
         await pilot.press("n")
         await desk.until(pilot, lambda: "an old one" in desk.screen_text(app))
 

@@ -117,8 +117,13 @@ class Dashboard(Screen[None], inherit_bindings=False):
         if self.model.frozen_since_wall_ms is None:
             self.desk.draw_visible()
 
+    def draw_foot(self) -> None:
+        """Draw the last line: what there is to say, or the keys."""
+        if not self.too_small.display:
+            self.footer.draw()
+
     def draw_bars(self) -> None:
-        """Draw status, banner and tabs."""
+        """Draw status, banner, tabs and the last line."""
         if not self.is_current or not self.is_mounted:
             return
         if self.too_small.display:
@@ -127,6 +132,7 @@ class Dashboard(Screen[None], inherit_bindings=False):
         self.banner.draw()
         self.desk.set_class(self.model.is_stale, "-stale")
         self._draw_tabs()
+        self.footer.draw()
 
     def draw_changed(self, sections: frozenset[str]) -> None:
         """Draw what depends on `sections`, and once a second what depends on the clock."""
@@ -203,7 +209,12 @@ class Dashboard(Screen[None], inherit_bindings=False):
         self._lay_out()
 
     def action_restore(self) -> None:
-        """Go back from a pane that fills the screen; else take away the crosshair."""
+        """Go back from a pane that fills the screen; else take away the crosshair.
+
+        Messages count as seen.
+        """
+        self.model.messages.see()
+        self.draw_foot()
         if self.desk.is_maximised:
             self.action_maximise()
         else:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Input
 
 from engine.service.client import EngineGone, EngineMismatch, EngineProblem
 from engine.service.contract import Found
+from tui.screens.foot import FootScreen
 from tui.widgets import formats
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual.app import ComposeResult
 
     from engine.market.symbol import SymbolInfo
@@ -49,11 +51,11 @@ class Finder(Protocol):
         ...
 
 
-class FindScreen(Screen[None], inherit_bindings=False):
+class FindScreen(FootScreen, inherit_bindings=False):
     """An input and the markets that match; Enter focuses, Ctrl+A adds to the watchlist."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "back", priority=True),
+        Binding("escape", "back", "back", priority=True),
         Binding("down", "move(1)", show=False, priority=True),
         Binding("up", "move(-1)", show=False, priority=True),
         Binding("ctrl+a,f2", "add", "add", show=False, priority=True),
@@ -64,8 +66,7 @@ class FindScreen(Screen[None], inherit_bindings=False):
     """
 
     def __init__(self, model: DeskModel, finder: Finder) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.finder = finder
         self.found = Found(())
         self.input = Input(placeholder="letters of a market's name, such as eth usdt", compact=True)
@@ -79,16 +80,21 @@ class FindScreen(Screen[None], inherit_bindings=False):
         yield self.heading
         yield self.input
         yield self.table
+        yield self.foot
+
+    def keys(self) -> Sequence[tuple[str, str]]:
+        """Return the keys of this screen."""
+        return (
+            ("Enter", "show it in every pane"),
+            ("Ctrl+A F2", "put it on the watchlist"),
+            ("Esc", "back"),
+        )
 
     def on_mount(self) -> None:
         """Begin with all markets."""
         palette = self.model.palette
-        heading = (
-            (" find a market", palette.bright),
-            ("   Enter shows it everywhere, Ctrl+A (or F2) adds it to the watchlist, Esc goes back",
-             palette.dim),
-        )  # fmt: skip
-        self.heading.show((heading,))
+        self.heading.show((((" find a market", palette.bright),),))
+        self.draw_foot()
         self.input.focus()
         self._look_up("")
 

@@ -45,7 +45,7 @@ class GapsScreen(LedgerScreen):
         Binding("f", "filter", "filter"),
         Binding("r", "retry", "ask again"),
         Binding("a", "all_markets", "all markets"),
-        Binding("q", "app.pop_screen", show=False),
+        Binding("q", "back", show=False),
     ]
     COLUMNS = (
         Column("from", "from (UTC)", 16),

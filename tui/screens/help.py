@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 
 from tui.actions import CONTEXT_TITLES, of_context, shown_key
+from tui.screens.foot import FootScreen
 from tui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual.app import ComposeResult
 
     from tui.cells import Line
@@ -25,7 +27,7 @@ def help_lines(model: DeskModel) -> list[Line]:
     """Return the help page: every action of every context with its keys."""
     palette = model.palette
     lines: list[Line] = [
-        ((" klinetop: keys", palette.bright), ("   Esc or ? goes back", palette.dim)),
+        ((" klinetop: keys", palette.bright),),
     ]
     for context, title in CONTEXT_TITLES.items():
         actions = of_context(context)
@@ -47,11 +49,11 @@ def help_lines(model: DeskModel) -> list[Line]:
     return lines
 
 
-class HelpScreen(Screen[None], inherit_bindings=False):
+class HelpScreen(FootScreen, inherit_bindings=False):
     """The help page; it scrolls where the terminal is too low for it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,q,f1", "app.pop_screen", "back"),
+        Binding("escape,question_mark,q,f1", "back", "back"),
         Binding("down,j", "scroll(1)", show=False),
         Binding("up,k", "scroll(-1)", show=False),
         Binding("pagedown,space", "scroll(10)", show=False),
@@ -59,17 +61,22 @@ class HelpScreen(Screen[None], inherit_bindings=False):
     ]
 
     def __init__(self, model: DeskModel) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.page = TextLines()
         self._scroll = VerticalScroll(self.page, can_focus=False)
 
     def compose(self) -> ComposeResult:
         """Hold the page."""
         yield self._scroll
+        yield self.foot
+
+    def keys(self) -> Sequence[tuple[str, str]]:
+        """Return the keys of this screen."""
+        return (("Up Down PgUp PgDn", "scroll"), ("Esc", "back"))
 
     def on_mount(self) -> None:
         """Write the page."""
+        self.draw_foot()
         lines = self.lines()
         self.page.styles.height = len(lines)
         self.page.show(lines)

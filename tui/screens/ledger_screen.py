@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from engine.service.client import EngineGone, EngineMismatch, EngineProblem
 from tui.cells import spread
+from tui.screens.foot import FootScreen
 from tui.widgets.live_table import LiveTable
 from tui.widgets.text_lines import TextLines
 
@@ -36,7 +36,7 @@ class Asker(Protocol):
         ...
 
     def request(self, request: Request, *, aside: bool = False) -> None:
-        """Send a command and show the answer as a toast."""
+        """Send a command and show the answer in a line."""
         ...
 
     def show_time(self, symbol: str, interval: str, time_ms: int) -> None:
@@ -48,11 +48,11 @@ class Asker(Protocol):
         ...
 
 
-class LedgerScreen(Screen[None], inherit_bindings=False):
+class LedgerScreen(FootScreen, inherit_bindings=False):
     """A heading, a table, and a line of keys; subclasses ask and fill the table."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "back", priority=True),
+        Binding("escape", "back", "back", priority=True),
     ]
     COLUMNS: ClassVar[Sequence[Column]] = ()
     DEFAULT_CSS = """
@@ -62,12 +62,10 @@ class LedgerScreen(Screen[None], inherit_bindings=False):
     """
 
     def __init__(self, model: DeskModel, asker: Asker) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.asker = asker
         self.heading = TextLines(classes="summary")
         self.table = LiveTable(self.COLUMNS, model.palette, model.glyphs)
-        self.foot = TextLines()
 
     def compose(self) -> ComposeResult:
         """Stack heading, what a subclass puts beneath it, table and keys."""
@@ -84,13 +82,12 @@ class LedgerScreen(Screen[None], inherit_bindings=False):
         """Ask now and every two seconds."""
         self.table.set_rows((), note="asking the engine")
         self.table.focus()
-        self._write_foot()
+        self.draw_foot()
         self.set_interval(EVERY_S, self.ask)
         self.ask()
 
     def on_resize(self) -> None:
         """Ask for what fits now."""
-        self._write_foot()
         self.ask()
 
     def ask(self) -> None:
@@ -104,10 +101,6 @@ class LedgerScreen(Screen[None], inherit_bindings=False):
 
     def show_answer(self, answer: Answer) -> None:
         """Fill heading and table."""
-        raise NotImplementedError
-
-    def keys(self) -> Sequence[tuple[str, str]]:
-        """Return (key, what it does) for the last line."""
         raise NotImplementedError
 
     async def _ask(self) -> None:
@@ -124,10 +117,3 @@ class LedgerScreen(Screen[None], inherit_bindings=False):
         first = spread(((f" {title}", palette.bright),), (*detail, (" ", palette.text)),
                        self.size.width)  # fmt: skip
         self.heading.show((first, tuple(below)))
-
-    def _write_foot(self) -> None:
-        palette = self.model.palette
-        cells: list[Cell] = []
-        for key, label in self.keys():
-            cells += [(f" {key} ", palette.bright), (f"{label} ", palette.dim)]
-        self.foot.show((tuple(cells),))

@@ -17,7 +17,7 @@ def notice_lines(model: DeskModel) -> list[Line]:
     palette = model.palette
     styles = {"warning": palette.warn, "error": palette.error}
     lines: list[Line] = [
-        ((" notices, newest first", palette.bright), ("   Esc goes back", palette.dim)),
+        ((" notices, newest first", palette.bright),),
         (),
     ]
     for notice in reversed(model.state.notices):

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Input
 
 from engine.service.client import EngineGone, EngineMismatch, EngineProblem
 from tui.commands import commands, focus_found, matching
+from tui.screens.foot import FootScreen
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rich.style import Style
     from textual.app import ComposeResult
 
     from engine.service.contract import Found
@@ -47,11 +46,11 @@ class Commander(Protocol):
         ...
 
 
-class PaletteScreen(Screen[None], inherit_bindings=False):
+class PaletteScreen(FootScreen, inherit_bindings=False):
     """An input and the commands that match. Where none does, Enter does nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "back", priority=True),
+        Binding("escape", "back", "back", priority=True),
         Binding("down", "move(1)", show=False, priority=True),
         Binding("up", "move(-1)", show=False, priority=True),
         Binding("pagedown", "page(1)", show=False, priority=True),
@@ -64,8 +63,7 @@ class PaletteScreen(Screen[None], inherit_bindings=False):
     """
 
     def __init__(self, model: DeskModel, commander: Commander) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.commander = commander
         self.input = Input(placeholder="words of a command, a market or a theme", compact=True)
         self.input.cursor_blink = False
@@ -80,12 +78,16 @@ class PaletteScreen(Screen[None], inherit_bindings=False):
         yield self.heading
         yield self.input
         yield self.table
+        yield self.foot
+
+    def keys(self) -> Sequence[tuple[str, str]]:
+        """Return the keys of this screen."""
+        return (("Enter", "do what stands under the cursor"), ("Esc", "back"))
 
     def on_mount(self) -> None:
         """Begin with all commands."""
-        self._write_heading(
-            "   Enter does what stands under the cursor, Esc goes back", self.model.palette.dim
-        )
+        self._write_heading("")
+        self.draw_foot()
         self.input.focus()
         self._show("", self._offered)
 
@@ -120,8 +122,9 @@ class PaletteScreen(Screen[None], inherit_bindings=False):
         else:
             self.table.action_page_up()
 
-    def _write_heading(self, text: str, style: Style) -> None:
-        self.heading.show((((" commands", self.model.palette.bright), (text, style)),))
+    def _write_heading(self, trouble: str) -> None:
+        palette = self.model.palette
+        self.heading.show((((" commands", palette.bright), (trouble, palette.warn)),))
 
     def _choose(self) -> None:
         command = self._shown.get(self.table.cursor_key or "")
@@ -142,7 +145,7 @@ class PaletteScreen(Screen[None], inherit_bindings=False):
         try:
             found = await self.commander.search(word.upper(), FOUND_MAX)
         except (EngineGone, EngineMismatch, EngineProblem, OSError) as error:
-            self._write_heading(f"   {error}", self.model.palette.warn)
+            self._write_heading(f"   {error}")
             return
         known = set(self.model.state.order)
         others = focus_found(info for info in found.symbols if info.name not in known)
