@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from engine.binance.events import DepthEvent
 
-BUFFER_CAP = 10_000
+# A snapshot is some seconds old when it arrives; 100 books of which REST tells none for minutes
+# would hold a gigabyte at ten thousand events.
+BUFFER_CAP = 300
 # Enough for a snapshot that is some seconds old when it arrives.
 _RECENT = 100
 _RESTART_AFTER_OLD = 200

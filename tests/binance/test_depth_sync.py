@@ -151,6 +151,15 @@ def test_the_buffer_is_bounded_and_what_it_drops_is_not_missed_silently():
     assert len(sync.book.bids()) == 4
 
 
+def test_a_book_that_no_snapshot_comes_for_holds_seconds_of_updates() -> None:
+    sync = DepthSync("BTCUSDT")
+    for last in range(1, 5_001):
+        sync.feed(event(last, last), 0)
+    assert sync.snapshot(snapshot(4_600)) is Need.SNAPSHOT  # 40 s of the quickest stream ago
+    assert sync.snapshot(snapshot(4_800)) is Need.NOTHING
+    assert sync.state is BookState.SYNCHRONISED
+
+
 def test_ids_that_begin_anew_end_in_a_new_snapshot():
     sync = synchronised(10_000)
     needs = [sync.feed(event(last, last), 0) for last in range(1, 400)]
