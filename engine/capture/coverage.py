@@ -173,24 +173,19 @@ def _stored(
 ) -> dict[str, _BySource]:
     """Count stored candles by symbol: all at once, and singly where trading ever paused."""
     found = {
-        row.pop("symbol"): _by_source(row)
-        for row in reader.query(
+        symbol: _BySource(*counts)
+        for symbol, *counts in reader.rows(
             _PROMISED, {"from_ms": start_ms, "to_ms": end_ms, "interval": grid.name}
         )
     }
-    for row in reader.query(_HALTED, (end_ms, TRADING)):
-        symbol = row["symbol"]
+    for (symbol,) in reader.rows(_HALTED, (end_ms, TRADING)):
         parts = [
-            _by_source(part)
+            _BySource(*part)
             for a, b in expected.get(symbol, ())
-            for part in reader.query(_WITHIN, (symbol, grid.name, a, b))
+            for part in reader.rows(_WITHIN, (symbol, grid.name, a, b))
         ]
         found[symbol] = _BySource(*(sum(column) for column in zip(_NONE, *parts, strict=True)))
     return found
-
-
-def _by_source(row: Mapping[str, int]) -> _BySource:
-    return _BySource(row["stream"], row["rest"], row["both"], row["import"], row["untraded"])
 
 
 def _given_up(

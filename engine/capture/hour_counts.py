@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,6 +37,11 @@ class HourCounts:
 
     Args:
         reader: For this object alone.
+
+    Attributes:
+        intervals: Those of the last 24 hours, shortest first.
+        until_ms: Exchange time of the last refresh.
+        revision: How many refreshes are done.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -46,11 +52,17 @@ class HourCounts:
         self._turn = 0
         self.intervals: tuple[str, ...] = ()
         self.until_ms = 0
+        self.revision = 0
 
     @property
     def first_hour_ms(self) -> int:
         """Open time of the oldest hour that is kept."""
         return self.until_ms - self.until_ms % HOUR_MS - (HOURS - 1) * HOUR_MS
+
+    @property
+    def kept_hours(self) -> int:
+        """How many hours of an interval are in memory."""
+        return len(self._hours)
 
     def refresh(self, until_ms: int) -> None:
         """Count anew what may have changed.
@@ -78,6 +90,7 @@ class HourCounts:
         }
         for key in due | self._one_more(wanted - due):
             self._count(key)
+        self.revision += 1
 
     def counts(self, interval: str, hour_ms: int) -> dict[str, Count]:
         """Return the counts of an hour by symbol, as of when it was counted last."""
@@ -125,5 +138,7 @@ class HourCounts:
         found = count_span(self._reader, interval, hour_ms, hour_ms + HOUR_MS, self.until_ms)
         if len(self._shared) > 10_000:
             self._shared.clear()
-        # Nearly all cells of a day are equal; sharing them keeps 1,400 series small.
-        return {name: self._shared.setdefault(count, count) for name, count in found.items()}
+        # Nearly all cells of a day are equal; sharing them and the names keeps 1,400 series small.
+        return {
+            sys.intern(name): self._shared.setdefault(count, count) for name, count in found.items()
+        }

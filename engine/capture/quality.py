@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import heapq
 import logging
 import math
 import statistics
@@ -19,7 +21,7 @@ from engine.capture.day_coverage import DayCoverage, write_coverage
 from engine.capture.exchange_time import ExchangeTime, put_exchange_time
 from engine.capture.hour_counts import HourCounts
 from engine.capture.hour_figures import HourFigures, Tally, stream_figures
-from engine.capture.market_coverage import badness, market_rows
+from engine.capture.market_coverage import MarketTable, badness
 from engine.market.capture_figures import DayQuality
 from engine.store import StoreError, open_reader
 from engine.store.promises import captured_series
@@ -48,6 +50,7 @@ CLOCK_WAIT_S = 60.0
 ALARM_MS, CALM_MS = 1_000.0, 500.0
 _ALARM_SAMPLES = 60
 WORST = 40
+LOOKED_AT_S = 10.0
 
 
 class QualityKeeper:
@@ -64,7 +67,7 @@ class QualityKeeper:
     Attributes:
         day: The last 24 hours of exchange time; None until it is worked out.
         hourly: Stored share of those hours over all series, oldest first.
-        worst: Coverage of the minute series that lack most in those hours, worst first.
+        counts_done: How often all was counted since the start.
         failures: How often figures could not be read or written; `last_error` says why.
     """
 
@@ -93,10 +96,14 @@ class QualityKeeper:
         self._began_s = time.monotonic()
         self._reader: Reader | None = None
         self._counts: HourCounts | None = None
+        self._table: MarketTable | None = None
         self._days: DayCoverage | None = None
         self.day: DayQuality | None = None
         self.hourly: tuple[float | None, ...] = ()
-        self.worst: tuple[MarketCoverage, ...] = ()
+        self._worst: tuple[MarketCoverage, ...] = ()
+        self._looked_s = float("-inf")
+        self._somebody_looks = asyncio.Event()
+        self.counts_done = 0
         self.failures = 0
         self.last_error = ""
         clock.on_latency = self._on_latency
@@ -104,11 +111,24 @@ class QualityKeeper:
     # --- what others ask -----------------------------------------------------------------------
 
     @property
-    def counted(self) -> tuple[Reader, HourCounts] | None:
-        """The reader of these figures and their hours, for use in a thread; None before both."""
-        if self._reader is None or self._counts is None or self.day is None:
-            return None
-        return self._reader, self._counts
+    def table(self) -> MarketTable | None:
+        """Coverage of each market, for use in a thread; None before the first count."""
+        return None if self.day is None else self._table
+
+    def worst_markets(self) -> tuple[MarketCoverage, ...]:
+        """Return the minute series that lack most in the last 24 hours, worst first.
+
+        They are ranked while somebody asks, at each count; the first answer may be empty, and has
+        the next count done at once.
+        """
+        if not self._is_looked_at:
+            self._somebody_looks.set()
+        self._looked_s = time.monotonic()
+        return self._worst
+
+    @property
+    def _is_looked_at(self) -> bool:
+        return time.monotonic() - self._looked_s < LOOKED_AT_S
 
     @property
     def settled_ms(self) -> int:
@@ -280,6 +300,7 @@ class QualityKeeper:
             if settled_ms:
                 try:
                     await asyncio.to_thread(self._refresh, settled_ms)
+                    self.counts_done += 1
                     took_s = time.monotonic() - began_s
                     if began_s - days_s >= DAYS_S:
                         days_s = began_s
@@ -287,18 +308,25 @@ class QualityKeeper:
                 except (StoreError, OSError, msgspec.DecodeError) as error:
                     self._failed(error)
             wait_s = min(REFRESH_MOST_S, max(REFRESH_LEAST_S, REFRESH_SHARE * took_s))
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(REFRESH_LEAST_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._somebody_looks.wait(), max(0.0, wait_s - REFRESH_LEAST_S)
+                )
+            self._somebody_looks.clear()
 
     def _refresh(self, settled_ms: int) -> None:
-        reader, counts = self._opened()
+        reader, counts, table = self._opened()
         counts.refresh(settled_ms)
         hours = counts.hourly()
         figures = stream_figures(reader, counts.first_hour_ms, settled_ms + HOUR_MS)
         series = captured_series(reader)
         whole = total(hours)
         self.hourly = tuple(count.share for count in hours)
-        _, rows = market_rows(reader, counts, "1m", len(hours))
-        self.worst = tuple(sorted(rows, key=badness)[:WORST])
+        table.forget()
+        # Nobody may look for days, and a table of 1,400 markets is not built for nobody.
+        rows = table.rows("1m", len(hours))[1] if self._is_looked_at else ()
+        self._worst = tuple(heapq.nsmallest(WORST, rows, key=badness))
         self.day = DayQuality(
             markets=len({symbol for symbol, _ in series}),
             series=len(series),
@@ -312,13 +340,14 @@ class QualityKeeper:
             untraded=whole.untraded,
         )
 
-    def _opened(self) -> tuple[Reader, HourCounts]:
+    def _opened(self) -> tuple[Reader, HourCounts, MarketTable]:
         # A long count holds a reader's lock, and others wait for the store's own in the loop.
-        if self._reader is None or self._counts is None:
+        if self._reader is None or self._counts is None or self._table is None:
             self._reader = open_reader(self._store.directory)
             self._counts = HourCounts(self._reader)
+            self._table = MarketTable(self._reader, self._counts)
             self._days = DayCoverage(self._reader)
-        return self._reader, self._counts
+        return self._reader, self._counts, self._table
 
     async def _write_day(self, settled_ms: int) -> None:
         """Write the coverage of one day that is due."""

@@ -10,6 +10,7 @@ from engine.capture.collector import wall_ms
 from engine.service import contract
 
 if TYPE_CHECKING:
+    from engine.market.capture_figures import MarketCoverage
     from engine.runtime import Engine
 
 DEMO_HINT = "`klinetop --demo` needs no network."
@@ -50,6 +51,13 @@ def _connection_note(engine: Engine) -> str:
 
 
 def storage_section(engine: Engine) -> contract.StorageSection:
+    """Return the counters of capture and store, with the worst markets for who looks."""
+    return storage_counters(engine, engine.quality.worst_markets())
+
+
+def storage_counters(
+    engine: Engine, worst: tuple[MarketCoverage, ...] = ()
+) -> contract.StorageSection:
     """Return the counters of capture and store."""
     figures, counters, stats = (
         engine.health.figures,
@@ -72,7 +80,7 @@ def storage_section(engine: Engine) -> contract.StorageSection:
         quarantined=figures.quarantined,
         coverage=engine.quality.hourly,
         quality=engine.quality.day,
-        worst=engine.quality.worst,
+        worst=worst,
         backfill=engine.history.current,
         weight_used=engine.rest.budget.used,
         progress=engine.history.progress(),

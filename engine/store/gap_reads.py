@@ -124,13 +124,13 @@ def lacking(
 
 def last_stored(reader: Reader, interval: str) -> dict[str, int]:
     """Return the newest stored open time of each captured series that has any."""
-    rows = reader.query(
-        "SELECT symbol.name AS symbol, (SELECT max(open_time_ms) FROM candle"
-        " WHERE symbol_id = symbol.id AND interval = ?) AS last_ms FROM symbol"
+    rows = reader.rows(
+        "SELECT symbol.name, (SELECT max(open_time_ms) FROM candle"
+        " WHERE symbol_id = symbol.id AND interval = ?) FROM symbol"
         " WHERE id IN (SELECT symbol_id FROM captured WHERE interval = ?)",
         (interval, interval),
     )
-    return {row["symbol"]: row["last_ms"] for row in rows if row["last_ms"] is not None}
+    return {symbol: last_ms for symbol, last_ms in rows if last_ms is not None}
 
 
 def gap_rows(
@@ -185,13 +185,13 @@ def beginnings(reader: Reader, symbol: str, interval: str) -> tuple[int | None, 
 
 
 def _counts(reader: Reader, interval: str, where: Range) -> dict[str, int]:
-    rows = reader.query(
-        "SELECT symbol.name AS symbol, (SELECT count(*) FROM candle WHERE symbol_id = symbol.id"
-        " AND interval = ? AND open_time_ms >= ? AND open_time_ms < ?) AS stored FROM symbol"
+    rows = reader.rows(
+        "SELECT symbol.name, (SELECT count(*) FROM candle WHERE symbol_id = symbol.id"
+        " AND interval = ? AND open_time_ms >= ? AND open_time_ms < ?) FROM symbol"
         " WHERE id IN (SELECT symbol_id FROM captured WHERE interval = ?)",
         (interval, *where, interval),
     )
-    return {row["symbol"]: row["stored"] for row in rows}
+    return dict(rows)
 
 
 def _where(symbol: str, states: Sequence[str]) -> tuple[str, list[object]]:

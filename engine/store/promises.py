@@ -87,21 +87,20 @@ def note_statuses(
 
 def latest_statuses(reader: Reader) -> dict[str, tuple[str, int]]:
     """Return the newest noted status of each market, and the time from which it holds."""
-    rows = reader.query(
-        "SELECT symbol.name AS symbol, max(from_ms) AS from_ms, market_status.status AS status"
+    rows = reader.rows(
+        "SELECT symbol.name, max(from_ms), market_status.status"
         " FROM market_status JOIN symbol ON symbol.id = market_status.symbol_id"
         " GROUP BY market_status.symbol_id"
     )
-    return {row["symbol"]: (row["status"], row["from_ms"]) for row in rows}
+    return {symbol: (status, from_ms) for symbol, from_ms, status in rows}
 
 
 def captured_series(reader: Reader) -> list[tuple[str, str]]:
     """Return the (symbol, interval) pairs that are captured now."""
-    rows = reader.query(
-        "SELECT symbol.name AS symbol, captured.interval AS interval FROM captured"
+    return reader.rows(
+        "SELECT symbol.name, captured.interval FROM captured"
         " JOIN symbol ON symbol.id = captured.symbol_id WHERE to_ms IS NULL ORDER BY 1, 2"
     )
-    return [(row["symbol"], row["interval"]) for row in rows]
 
 
 def expected_ranges(
@@ -113,8 +112,8 @@ def expected_ranges(
     and on the interval's grid; symbols without any are left out. `symbols` limits the answer.
     """
     grid = parse_interval(interval)
-    spans = reader.query(
-        "SELECT symbol.name AS symbol, from_ms, to_ms FROM captured"
+    spans = reader.rows(
+        "SELECT symbol.name, from_ms, to_ms FROM captured"
         " JOIN symbol ON symbol.id = captured.symbol_id"
         " WHERE interval = ? AND from_ms < ? AND (to_ms IS NULL OR to_ms > ?)"
         " ORDER BY symbol.name, from_ms",
@@ -124,12 +123,11 @@ def expected_ranges(
     trading = _trading(reader)
     starts = series_starts(reader, interval)
     found: dict[str, list[Range]] = {}
-    for span in spans:
-        symbol = span["symbol"]
+    for symbol, from_ms, to_ms in spans:
         if wanted is not None and symbol not in wanted:
             continue
-        first = max(span["from_ms"], start_ms, starts.get(symbol, 0))
-        last = min(span["to_ms"] if span["to_ms"] is not None else end_ms, end_ms)
+        first = max(from_ms, start_ms, starts.get(symbol, 0))
+        last = end_ms if to_ms is None else min(to_ms, end_ms)
         for a, b in trading.get(symbol, ((0, _FOR_EVER),)):
             inside = (_ceil(grid, max(a, first)), _ceil(grid, min(b, last)))
             if inside[0] < inside[1]:
@@ -139,23 +137,23 @@ def expected_ranges(
 
 def series_starts(reader: Reader, interval: str) -> dict[str, int]:
     """Return the open time of each series' first candle ever, of those that were asked for."""
-    rows = reader.query(
-        "SELECT symbol.name AS symbol, first_ms FROM series_start"
+    rows = reader.rows(
+        "SELECT symbol.name, first_ms FROM series_start"
         " JOIN symbol ON symbol.id = series_start.symbol_id WHERE interval = ?",
         (interval,),
     )
-    return {row["symbol"]: row["first_ms"] for row in rows}
+    return dict(rows)
 
 
 def _trading(reader: Reader) -> dict[str, list[Range]]:
     """Return when each market was TRADING, of those whose status is known."""
-    rows = reader.query(
-        "SELECT symbol.name AS symbol, from_ms, market_status.status AS status FROM market_status"
+    rows = reader.rows(
+        "SELECT symbol.name, from_ms, market_status.status FROM market_status"
         " JOIN symbol ON symbol.id = market_status.symbol_id ORDER BY symbol.name, from_ms"
     )
     by_symbol: dict[str, list[tuple[int, str]]] = {}
-    for row in rows:
-        by_symbol.setdefault(row["symbol"], []).append((row["from_ms"], row["status"]))
+    for symbol, from_ms, status in rows:
+        by_symbol.setdefault(symbol, []).append((from_ms, status))
     return {
         symbol: [
             (from_ms, to_ms)

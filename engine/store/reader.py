@@ -213,6 +213,14 @@ class Reader:
             except sqlite3.Error as error:
                 raise self._translated(error) from error
 
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Any]:
+        """Return the rows of any SELECT as tuples: for answers with a row for each series.
+
+        Raises:
+            StoreError: when SQLite refuses.
+        """
+        return self._rows(sql, parameters)
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:

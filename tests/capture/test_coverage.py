@@ -7,7 +7,7 @@ from typing import Any
 from engine.capture.coverage import Count, count_span, total
 from engine.capture.day_coverage import DayCoverage, write_coverage
 from engine.capture.hour_counts import HourCounts
-from engine.capture.market_coverage import badness, market_rows
+from engine.capture.market_coverage import MOST_KEPT, MarketTable, badness, market_rows
 from engine.store import Source
 
 HOUR_MS = 3_600_000
@@ -173,3 +173,42 @@ def test_pruning_does_not_spoil_what_was_captured(captured_day) -> None:
     assert write_days(day, DayCoverage(day.reader), over_ms, 6_000) == 1
     assert coverage_rows(day) == before
     assert before[0]["by_stream"] == 1440
+
+
+def test_a_table_is_made_once_for_each_count_and_by_who_asks_only(captured_day) -> None:
+    day = captured_day
+    day.captured("BTCUSDT", "ETHUSDT")
+    day.put("BTCUSDT", day.minutes(0, 60))
+    counts = HourCounts(day.reader)
+    table = MarketTable(day.reader, counts)
+    counts.refresh(day.start_ms + 2 * HOUR_MS)
+    assert (table.built, table.kept_rows) == (0, 0)
+    first = table.rows("1m", 24)
+    assert table.rows("1m", 24) is first
+    assert (table.built, table.kept_rows) == (1, 2)
+    table.forget()
+    assert table.rows("1m", 24) is first  # what it was made of is still the newest count
+    counts.refresh(day.start_ms + 2 * HOUR_MS)
+    assert table.rows("1m", 24) is not first
+    for hours in range(1, 24):
+        table.rows("1m", hours)
+    assert table.kept_rows <= MOST_KEPT * 2
+    counts.refresh(day.start_ms + 2 * HOUR_MS)
+    table.forget()
+    assert table.kept_rows == 0
+
+
+def test_hours_keep_a_day_of_each_series_and_each_name_once(captured_day) -> None:
+    day = captured_day
+    day.captured("BTCUSDT", "ETHUSDT")
+    day.put("BTCUSDT", day.minutes(0, 60))
+    counts = HourCounts(day.reader)
+    for hour in range(1, 60):
+        counts.refresh(day.start_ms + hour * HOUR_MS)
+    assert counts.kept_hours == 24
+    names = {
+        id(name)
+        for at in range(24)
+        for name in counts.counts("1m", counts.first_hour_ms + at * HOUR_MS)
+    }
+    assert len(names) == 2

@@ -15,6 +15,8 @@ from engine.capture.day_report import make_report
 from engine.capture.exchange_time import judged_until_ms
 from engine.capture.hour_figures import stream_figures
 from engine.capture.quality import QualityKeeper
+from engine.service.figures import storage_section
+from engine.service.reports import status_report
 from engine.store import Store
 
 HOUR_MS = 3_600_000
@@ -54,6 +56,26 @@ async def test_an_engine_knows_what_it_captured_and_a_report_says_the_same(
     assert report.totals.expected >= day.expected
     assert report.streams.messages >= engine.supervisor.stats.messages - 5
     assert report.streams.hours >= 1
+
+
+async def test_no_table_of_markets_is_made_while_nobody_looks(
+    exchange_at, engine_on, eventually, monkeypatch
+) -> None:
+    engine = await engine_on(await exchange_at(240.0), 240.0)
+    keeper = engine.quality
+    table = await eventually(lambda: keeper.table)
+    status_report(engine)
+    seen = engine.quality.counts_done
+    await eventually(lambda: keeper.counts_done >= seen + 2)
+    assert table.built == 0
+    await eventually(lambda: storage_section(engine).worst)
+    assert table.built >= 1
+    monkeypatch.setattr(quality, "LOOKED_AT_S", 0.0)
+    seen = keeper.counts_done
+    await eventually(lambda: keeper.counts_done >= seen + 2)
+    built = table.built
+    await eventually(lambda: keeper.counts_done >= seen + 4)
+    assert (table.built, table.kept_rows) == (built, 0)
 
 
 class Parts:

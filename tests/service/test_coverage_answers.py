@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.capture.hour_counts import HourCounts
+from engine.capture.market_coverage import MarketTable
 from engine.market.interval import UnknownInterval
 from engine.service.contract import CoverageRequest
 from engine.service.coverage_answers import CoverageAnswers
@@ -30,7 +31,7 @@ def answers(captured_day) -> CoverageAnswers:
     day.status("ETHBTC", "BREAK", 31 * 60)
     counts = HourCounts(day.reader)
     counts.refresh(day.start_ms + 30 * HOUR_MS)
-    quality: Any = SimpleNamespace(counted=(day.reader, counts))
+    quality: Any = SimpleNamespace(table=MarketTable(day.reader, counts))
     return CoverageAnswers(quality)
 
 
@@ -64,6 +65,6 @@ async def test_hours_before_the_last_day_are_counted_when_asked_for(answers, cap
 
 
 async def test_before_anything_is_counted_there_is_nothing() -> None:
-    quality: Any = SimpleNamespace(counted=None)
+    quality: Any = SimpleNamespace(table=None)
     answer = await CoverageAnswers(quality).coverage(CoverageRequest())
     assert (answer.total, answer.rows) == (0, ())
