@@ -1,10 +1,14 @@
 """All markets in real time: 1,416 candles, the ticker array and 100 books.
 
-Run as `python -m benchmarks.all_markets [--seconds 180 | --hours 1]`. The exchange is a process of
-its own (`benchmarks.wide_exchange`: about 1,600 messages a second, and 1,416 closing candles in one
-instant at each second zero), and so is the engine, which is `klinetop serve --markets all` with 100
+Run as `python -m benchmarks.all_markets [--seconds 180 | --minutes 100]`. The exchange is a process
+of its own (`benchmarks.wide_exchange`: about 1,600 messages a second, and 1,416 closing candles in
+one instant at each second zero), and so is the engine: `klinetop serve --markets all` with 100
 open books (`benchmarks.engine_with_books`). Afterwards every candle that closed at the exchange
 must be in the database with its values, and come by stream.
+
+The engine's resident memory is taken every 2 s, and its parts (`klinetop status --json`, object
+`memory`) once a minute; a table of them is printed every five minutes and at the end. Slopes are
+those of least squares over the last hour, or without the first quarter of a shorter run.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -30,6 +35,20 @@ from engine.store import open_reader
 
 SETTLE_S = 20.0
 EVERY_S = 2.0
+PARTS_EVERY_S = 60.0
+TABLE_EVERY_S = 300.0
+SLOPE_OVER_S = 3600.0
+PARTS = (
+    "anonymous_bytes",
+    "allocator_used_bytes",
+    "allocator_free_bytes",
+    "sqlite_bytes",
+    "python_blocks",
+    "candles_in_memory",
+    "trades_in_memory",
+    "book_levels",
+    "coverage_rows",
+)
 HISTORY_DAYS = "0.01"
 
 
@@ -111,20 +130,47 @@ def _flows(directory: Path) -> bool:
 
 
 class Samples:
-    """Memory and CPU of a process over time."""
+    """Memory and CPU of an engine's process over time."""
 
-    def __init__(self, process: psutil.Process) -> None:
+    def __init__(self, process: psutil.Process, directory: Path) -> None:
         self._process = process
+        self._directory = directory
+        self._parts_s = self._table_s = float("-inf")
         self._started = (time.perf_counter(), self._cpu_s())
         self.memory: list[tuple[float, float]] = []
-        self.lag_ms = 0.0
+        self.parts: list[tuple[float, dict[str, float]]] = []
 
     def _cpu_s(self) -> float:
         return float(sum(self._process.cpu_times()[:2]))
 
     def take(self) -> None:
-        """Take one sample of the memory."""
-        self.memory.append((time.perf_counter(), self._process.memory_info().rss / 1e6))
+        """Take one sample of the memory, and of its parts when their time has come."""
+        now_s = time.perf_counter()
+        self.memory.append((now_s, self._process.memory_info().rss / 1e6))
+        if now_s - self._parts_s >= PARTS_EVERY_S:
+            self._parts_s = now_s
+            told = status(self._directory)["memory"]
+            self.parts.append((now_s, {name: _megabytes(name, told[name]) for name in PARTS}))
+        if now_s - self._table_s >= TABLE_EVERY_S:
+            self._print_line(heads=not math.isfinite(self._table_s))
+            self._table_s = now_s
+
+    def _print_line(self, *, heads: bool) -> None:
+        if heads:
+            print("minute    rss  " + "  ".join(name.removesuffix("_bytes") for name in PARTS))
+        at, resident = self.memory[-1]
+        values = "  ".join(
+            f"{value:{len(name.removesuffix('_bytes'))},.{1 if name.endswith('_bytes') else 0}f}"
+            for name, value in self.parts[-1][1].items()
+        )
+        print(f"{(at - self._started[0]) / 60:6.0f}  {resident:5.1f}  {values}", flush=True)
+
+    def print_parts(self) -> None:
+        """Print the last line of the table, and the slope of each part by the hour."""
+        self._print_line(heads=False)
+        for name in PARTS:
+            slope = _slope([(at, told[name]) for at, told in self.parts])
+            print(f"  {name.removesuffix('_bytes'):20s}{slope:+12,.1f} an hour")
 
     def cpu_share(self) -> float:
         """Return the mean share of one core since the start."""
@@ -132,10 +178,27 @@ class Samples:
         return (self._cpu_s() - cpu) / (time.perf_counter() - at)
 
     def slope_mb_per_h(self) -> float:
-        """Return the slope of the memory by least squares, without its first quarter."""
-        kept = self.memory[len(self.memory) // 4 :]
-        hours, megabytes = np.array(kept).T
-        return float(np.polyfit((hours - hours[0]) / 3600, megabytes, 1)[0])
+        """Return the slope of the resident memory."""
+        return _slope(self.memory)
+
+    def most_mb(self) -> float:
+        """Return the largest resident memory."""
+        return max(megabytes for _, megabytes in self.memory)
+
+
+def _megabytes(name: str, value: float | None) -> float:
+    if value is None:
+        return math.nan
+    return value / 1e6 if name.endswith("_bytes") else value
+
+
+def _slope(samples: list[tuple[float, float]]) -> float:
+    """Return the growth by the hour over the last hour at most, the first quarter left out."""
+    first_s = max(samples[len(samples) // 4][0], samples[-1][0] - SLOPE_OVER_S)
+    times_s, values = np.array([sample for sample in samples if sample[0] >= first_s]).T
+    if len(times_s) < 2:
+        return math.nan
+    return float(np.polyfit((times_s - times_s[0]) / 3600, values, 1)[0])
 
 
 def compare(directory: Path, exchange: Exchange, from_ms: int, to_ms: int) -> dict[str, int]:
@@ -165,12 +228,13 @@ def run(seconds: float) -> None:
         time.sleep(SETTLE_S)
         before, published = status(directory), exchange.tell("sent")["published"]
         from_ms = before["engine"]["exchange_time_ms"] // MINUTE_MS * MINUTE_MS
-        samples = Samples(process)
+        samples = Samples(process, directory)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             samples.take()
             time.sleep(EVERY_S)
         share = samples.cpu_share()
+        samples.print_parts()
         published = exchange.tell("sent")["published"] - published
         after = status(directory)
         to_ms = after["engine"]["exchange_time_ms"] // MINUTE_MS * MINUTE_MS
@@ -184,7 +248,7 @@ def run(seconds: float) -> None:
         load=f"{published / seconds:,.0f} messages a second for {seconds:.0f} s, "
         f"{stream['streams']:,} streams on {stream['connections']} connections",
         engine=f"{100 * share:.1f} % of a core",
-        memory=f"{first:.0f} MB, at the end {last:.0f} MB, "
+        memory=f"{first:.0f} MB, at the end {last:.0f} MB, at most {samples.most_mb():.0f} MB, "
         f"slope {samples.slope_mb_per_h():+.1f} MB/h",
         closed_candles=f"{result['sent']:,} at the exchange, {result['missing']} missing, "
         f"{result['different']} different, {result['extra']} extra, "
@@ -206,6 +270,6 @@ def print_figures(**figures: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=180.0)
-    parser.add_argument("--hours", type=float)
+    parser.add_argument("--minutes", type=float)
     options = parser.parse_args()
-    run(options.hours * 3600 if options.hours else options.seconds)
+    run(options.minutes * 60 if options.minutes else options.seconds)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine import __version__
+from engine import __version__, memory
 from engine.capture.collector import wall_ms
 from engine.service import contract
-from engine.service.figures import status_section, storage_section
+from engine.service.figures import status_section, storage_counters
 from engine.service.sections import book_standing
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ RECENT_PREDICTIONS = 60
 def status_report(engine: Engine) -> dict[str, Any]:
     """Return the objects engine, stream, store, books and forecast, as plain values."""
     status = status_section(engine)
-    storage = storage_section(engine)
+    storage = storage_counters(engine)
     stream = engine.supervisor.state
     return {
         "engine": {
@@ -85,6 +85,7 @@ def status_report(engine: Engine) -> dict[str, Any]:
             "failures": engine.store.writer.counters.failures + engine.health.failures,
             "last_error": engine.store.writer.counters.last_error or engine.health.last_error,
         },
+        "memory": _memory_report(engine),
         "books": {
             symbol: {
                 **_standing(feed, stream),
@@ -101,6 +102,20 @@ def status_report(engine: Engine) -> dict[str, Any]:
             "models": [_model_report(engine, *key) for key in sorted(engine.forecast.champions())],
             "job": msgspec.to_builtins(engine.forecast.job()),
         },
+    }
+
+
+def _memory_report(engine: Engine) -> dict[str, int | None]:
+    """Return what the engine's process holds in bytes, and the lengths of what could grow."""
+    series = engine.board.series.values()
+    table = engine.quality.table
+    return {
+        **memory.usage()._asdict(),
+        "candles_in_memory": sum(len(one.candles) for one in series),
+        "trades_in_memory": sum(len(one.trades) for one in engine.board.symbols.values()),
+        "book_levels": sum(len(feed.sync.book) for feed in engine.collector.books.values()),
+        "coverage_rows": 0 if table is None else table.kept_rows,
+        "writes_waiting": engine.store.writer.counters.queued,
     }
 
 

@@ -244,10 +244,10 @@ _PRAGMAS = (
     "busy_timeout = 5000",
     "foreign_keys = ON",
     "recursive_triggers = ON",  # else INSERT OR REPLACE would slip past the ledger's triggers
-    "cache_size = -4000",  # the system caches the file once for all connections
+    "cache_size = -1000",  # the system caches the file once for all connections
 )
 _WRITER_PRAGMAS = (
-    "cache_size = -16000",  # each minute of all markets touches 6 MB of pages
+    "cache_size = -8000",  # each minute of all markets touches 6 MB of pages
     "auto_vacuum = INCREMENTAL",  # of use in an empty file only; `db vacuum` converts others
     "journal_mode = WAL",
     "synchronous = FULL",
