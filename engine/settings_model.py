@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 REST_URL = "https://data-api.binance.vision"
 STREAM_URL = "wss://data-stream.binance.vision"
 DEMO_SEED = 7
+DEMO_EDITION = 2  # as engine.simulator.generated counts them
 DEMO_SPEED = 20.0
 KLINE_REPLAY_SPEED = 60.0
 DEFAULT_SYMBOLS = (
@@ -156,12 +157,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def source_note(self) -> str:
-        """Tell this source from others of its kind: the seed, the files, or a foreign host.
+        """Tell this source from others of its kind: seed and edition, files, or a foreign host.
 
         Empty for Binance's own hosts, which all serve the same market.
         """
         if self.demo:
-            return f"seed {self.seed}"
+            return f"seed {self.seed}, edition {DEMO_EDITION}"
         if self.replay:
             return ", ".join(path.name for path in self.replay)
         host = urlsplit(self.rest_url).hostname or ""
@@ -233,7 +234,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _own_name(self) -> str:
         if self.demo:
-            return "demo" if self.seed == DEMO_SEED else f"demo-{self.seed}"
+            name = f"demo-edition-{DEMO_EDITION}"
+            return name if self.seed == DEMO_SEED else f"{name}-seed-{self.seed}"
         if self.replay:
             import hashlib
 

@@ -233,7 +233,7 @@ def test_each_source_has_a_directory_of_its_own(tmp_path: Path) -> None:
     ]
     names = [str(item.directory.relative_to(share)) for item in found]
     assert len(set(names)) == len(names)
-    assert names[:3] == ["live", "demo", "demo-8"]
+    assert names[:3] == ["live", "demo-edition-2", "demo-edition-2-seed-8"]
     assert names[5] == "live-127.0.0.1"
     assert Settings(replay=(Path("/b/k.csv"),)).directory == found[3].directory
     assert Settings(data_dir=Path("/d"), demo=True).directory == Path("/d")
@@ -241,7 +241,7 @@ def test_each_source_has_a_directory_of_its_own(tmp_path: Path) -> None:
 
 
 def test_source_notes_tell_sources_apart() -> None:
-    assert Settings(demo=True, seed=3).source_note == "seed 3"
+    assert Settings(demo=True, seed=3).source_note == "seed 3, edition 2"
     assert Settings(replay=(Path("/a/b.csv"), Path("c.gz"))).source_note == "b.csv, c.gz"
     assert Settings(rest_url="https://api.binance.com").source_note == ""
     assert Settings(rest_url="https://notbinance.com").source_note == "notbinance.com"

@@ -129,6 +129,19 @@ class ExactSum:
     def __init__(self) -> None:
         self._partials: list[float] = []
 
+    @classmethod
+    def of(cls, numerator: int, denominator: int) -> ExactSum:
+        """Return the exact value of a fraction whose denominator is a power of two."""
+        parts: list[float] = []
+        while numerator:
+            part = numerator / denominator
+            parts.append(part)
+            over, under = part.as_integer_ratio()
+            numerator -= over * denominator // under
+        total = cls()
+        total._partials = parts[::-1]
+        return total
+
     def add(self, value: float) -> None:
         """Add `value` without rounding."""
         kept = []
@@ -164,6 +177,30 @@ class OpenBucket:
         self._low = math.inf
         self._sums: list[ExactSum | None] = [ExactSum() for _ in range(5)]
 
+    @classmethod
+    def of(
+        cls,
+        open_time_ms: int,
+        first: float,
+        high: float,
+        low: float,
+        sums: Sequence[tuple[int, int]],
+    ) -> OpenBucket:
+        """Return a bucket of candles that are known by their sums.
+
+        Args:
+            open_time_ms: Open time of the first.
+            first: Its open price.
+            high: Highest price.
+            low: Lowest price.
+            sums: Fractions over powers of two: volume, quote volume, trades, taker buy volume and
+                taker buy quote volume.
+        """
+        bucket = cls(open_time_ms)
+        bucket._first, bucket._high, bucket._low = first, high, low
+        bucket._sums = [ExactSum.of(*fraction) for fraction in sums]
+        return bucket
+
     @property
     def is_empty(self) -> bool:
         """Whether no candle was counted in."""
@@ -182,9 +219,9 @@ class OpenBucket:
             elif value:
                 total.add(value)
 
-    def copy(self) -> OpenBucket:
-        """Return an independent copy."""
-        other = OpenBucket(self.open_time_ms)
+    def copy(self, open_time_ms: int | None = None) -> OpenBucket:
+        """Return an independent copy, which may bear another open time."""
+        other = OpenBucket(self.open_time_ms if open_time_ms is None else open_time_ms)
         other._first, other._high, other._low = self._first, self._high, self._low
         other._sums = [None if total is None else total.copy() for total in self._sums]
         return other

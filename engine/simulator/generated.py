@@ -7,41 +7,32 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
 from msgspec.structs import replace
 
-from engine.market.candle import Candle
 from engine.market.interval import DAY_MS, INTERVALS, MINUTE_MS
-from engine.market.trade import Trade
-from engine.simulator.candles import join
 from engine.simulator.generated_feed import Feed
+from engine.simulator.generated_past import GeneratedPast
 from engine.simulator.listings import DEFAULT_NAMES, list_markets
-from engine.simulator.market_model import Cache, CommonFactor, DayPlan, MarketModel, day_of
-from engine.simulator.market_trades import (
-    HOUR_MS,
-    CandleColumns,
-    HourTrades,
-    aggregate,
-    make_hour,
-)
+from engine.simulator.market_model import CommonFactor, MarketModel, day_of
+from engine.simulator.order_ids import MOST_FILLS, first_trade, order_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from engine.market.candle import Candle
     from engine.market.interval import Interval
     from engine.market.symbol import SymbolInfo
+    from engine.market.trade import Trade
+    from engine.simulator.candles import OpenBucket
     from engine.simulator.exchange import Exchange
-    from engine.simulator.market_model import Integers
 
-_MOST_DAYS = 400
-_MOST_PLANS = 256
-_MOST_HOURS = 96
+EDITION = 2
 _TURN_S = 0.04
 _CHURN_S = 0.1
 
 
 class GeneratedMarket:
-    """An invented market that is a pure function of (seed, symbol, time).
+    """An invented market that is a pure function of (seed, symbol, time) in each `EDITION`.
 
     The same seed gives the same trades and candles at any speed, in any process and however
     often it is started again; another number of markets or another start changes nothing.
@@ -86,9 +77,7 @@ class GeneratedMarket:
         self._listed: dict[str, MarketModel] = {}
         self._common, self._activity = common, activity
         self._feeds: dict[Exchange, Feed] = {}
-        self._plans: Cache[DayPlan] = Cache(max(_MOST_PLANS, 2 * len(self.models)))
-        self._hours: Cache[HourTrades] = Cache(max(_MOST_HOURS, 3 * len(self.models)))
-        self._minutes: Cache[Integers] = Cache(max(_MOST_DAYS, 3 * len(self.models)) * 24)
+        self.past = GeneratedPast(seed, self._model, len(self.models))
 
     def symbols(self) -> list[SymbolInfo]:
         """Return the markets."""
@@ -116,42 +105,39 @@ class GeneratedMarket:
         if first_ms > last_ms:
             return []
         if interval.length_ms < MINUTE_MS:
-            return self._seconds(symbol, first_ms, last_ms)
-        return self._candles(symbol, interval, first_ms, interval.next(last_ms))
+            return self.past.seconds(symbol, first_ms, last_ms)
+        end_ms = interval.next(last_ms)
+        if interval.length_ms == MINUTE_MS:
+            return self.past.minutes(symbol, first_ms, end_ms)
+        return self.past.candles(symbol, interval, first_ms, end_ms)
+
+    def bucket(self, symbol: str, start_ms: int, end_ms: int) -> OpenBucket | None:
+        """Return what was traded in a stretch of the past (see `SumsPast`)."""
+        start_ms = max(start_ms, self._listed_ms)
+        return self.past.bucket(symbol, start_ms, end_ms) if start_ms < end_ms else None
 
     def recent_trades(self, symbol: str, limit: int) -> list[Trade]:
-        """Return the trades just before the minute of the start."""
+        """Return the trades just before the minute of the start, from an order's first on."""
         end_ms = self.start_ms // MINUTE_MS * MINUTE_MS
-        trades: list[Trade] = []
-        hour_ms = end_ms // HOUR_MS * HOUR_MS
-        while len(trades) < limit and hour_ms > end_ms - DAY_MS:
-            hour = self.hour(symbol, hour_ms)
-            stop = int(np.searchsorted(hour.times_ms, end_ms - hour_ms))
-            begin = max(0, stop - (limit - len(trades)))
-            trades[:0] = self.trades(symbol, hour, begin, stop)
-            hour_ms -= HOUR_MS
-        return trades
+        trades = self.past.trades_before(symbol, end_ms, limit)
+        whole = [n for n, trade in enumerate(trades[:MOST_FILLS]) if _is_first(trade)]
+        return trades[whole[0] :] if whole else trades
 
-    def trades(self, symbol: str, hour: HourTrades, begin: int, stop: int) -> list[Trade]:
-        """Return trades `begin` to `stop` (exclusive) of an hour as values."""
-        listing = self._model(symbol).listing
-        price_scale, quantity_scale = 10**listing.price_decimals, 10**listing.quantity_decimals
-        columns = (
-            (hour.times_ms[begin:stop] + hour.start_ms).tolist(),
-            hour.prices[begin:stop].tolist(),
-            hour.quantities[begin:stop].tolist(),
-            hour.buys[begin:stop].tolist(),
-        )
-        return [
-            Trade(number, time_ms, price / price_scale, quantity / quantity_scale, not buy)
-            for number, (time_ms, price, quantity, buy) in enumerate(
-                zip(*columns, strict=True), hour.first_id + begin
-            )
-        ]
+    def trades_from(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[Trade]:
+        """Return the oldest trades in [start_ms, end_ms) (see `KeepsTrades`)."""
+        return self.past.trades_from(symbol, max(start_ms, self._listed_ms), end_ms, limit)
 
-    def hour(self, symbol: str, start_ms: int) -> HourTrades:
-        """Return the trades of the hour that starts at `start_ms`."""
-        return self._hours.get((symbol, start_ms), lambda: self._make_hour(symbol, start_ms))
+    def time_of_trade(self, symbol: str, trade_id: int) -> int:
+        """Return the minute in which trade `trade_id` is made (see `KeepsTrades`)."""
+        return self.past.time_of(symbol, trade_id)
+
+    def aggregate_id(self, symbol: str, trade_id: int) -> int:  # noqa: ARG002
+        """Return the id of the aggregate trade that `trade_id` is part of."""
+        return order_of(trade_id)
+
+    def first_of_aggregate(self, symbol: str, aggregate_id: int) -> int:  # noqa: ARG002
+        """Return the id of the first trade of an aggregate trade."""
+        return first_trade(max(aggregate_id, 1))
 
     # -- live ----------------------------------------------------------------------------------
 
@@ -207,80 +193,6 @@ class GeneratedMarket:
     def _model(self, symbol: str) -> MarketModel:
         return self.models.get(symbol) or self._listed[symbol]
 
-    def _make_hour(self, symbol: str, start_ms: int) -> HourTrades:
-        day = day_of(start_ms)
-        plan = self._plans.get((symbol, day), lambda: self._model(symbol).plan(day))
-        return make_hour(self._model(symbol).listing, self.seed, plan, start_ms)
 
-    def _hour_minutes(self, symbol: str, start_ms: int) -> Integers:
-        def make() -> Integers:
-            return np.stack(aggregate(self._make_hour(symbol, start_ms), MINUTE_MS, None))
-
-        return self._minutes.get((symbol, start_ms), make)
-
-    def _candles(self, symbol: str, interval: Interval, first_ms: int, end_ms: int) -> list[Candle]:
-        hours = range(first_ms // HOUR_MS * HOUR_MS, end_ms, HOUR_MS)
-        table = np.concatenate([self._hour_minutes(symbol, hour) for hour in hours], axis=1)
-        skip = (first_ms - hours.start) // MINUTE_MS
-        stop = skip + (end_ms - first_ms) // MINUTE_MS
-        columns = CandleColumns(*table[:, skip:stop])
-        minutes = self._rows(symbol, columns, first_ms, MINUTE_MS)
-        if interval.length_ms == MINUTE_MS:
-            return minutes
-        return _resampled(minutes, interval)
-
-    def _seconds(self, symbol: str, first_ms: int, last_ms: int) -> list[Candle]:
-        rows: list[Candle] = []
-        for hour_ms in range(first_ms // HOUR_MS * HOUR_MS, last_ms + 1, HOUR_MS):
-            before = int(self.hour(symbol, hour_ms - HOUR_MS).prices[-1])
-            columns = aggregate(self.hour(symbol, hour_ms), 1000, before)
-            rows += self._rows(symbol, columns, hour_ms, 1000)
-        return [row for row in rows if first_ms <= row.open_time_ms <= last_ms]
-
-    def _rows(
-        self, symbol: str, columns: CandleColumns, first_ms: int, unit_ms: int
-    ) -> list[Candle]:
-        listing = self._model(symbol).listing
-        prices = 10**listing.price_decimals
-        quantities = 10**listing.quantity_decimals
-        scales = (
-            prices,
-            prices,
-            prices,
-            prices,
-            quantities,
-            prices * quantities,
-            1,
-            quantities,
-            prices * quantities,
-        )
-        opens, highs, lows, closes, volumes, quotes, counts, buys, buy_quotes = (
-            (column / scale if scale > 1 else column).tolist()
-            for column, scale in zip(columns, scales, strict=True)
-        )
-        return [
-            Candle(
-                first_ms + index * unit_ms,
-                opens[index],
-                highs[index],
-                lows[index],
-                closes[index],
-                volumes[index],
-                round(quotes[index], 8),
-                int(counts[index]),
-                buys[index],
-                round(buy_quotes[index], 8),
-            )
-            for index in range(len(opens))
-        ]
-
-
-def _resampled(minutes: list[Candle], interval: Interval) -> list[Candle]:
-    rows: list[Candle] = []
-    first = 0
-    while first < len(minutes):
-        open_time_ms = minutes[first].open_time_ms
-        count = (interval.next(open_time_ms) - open_time_ms) // MINUTE_MS
-        rows.append(join(open_time_ms, minutes[first : first + count]))
-        first += count
-    return rows
+def _is_first(trade: Trade) -> bool:
+    return first_trade(order_of(trade.trade_id)) == trade.trade_id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.market.interval import MINUTE_MS
 from engine.simulator.generated_book import GeneratedBook
-from engine.simulator.market_trades import HOUR_MS
+from engine.simulator.market_trades import HOUR_MS, quotes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,25 +25,19 @@ class _Hour:
     """One hour of one market as lists, which are quick to walk through."""
 
     def __init__(self, market: GeneratedMarket, symbol: str, start_ms: int) -> None:
-        hour = market.hour(symbol, start_ms)
+        hour = market.past.hour(symbol, start_ms)
         self.start_ms = start_ms
         self.times_ms: list[int] = hour.times_ms.tolist()
-        self.trades: list[Trade] = market.trades(symbol, hour, 0, len(self.times_ms))
+        self.trades: list[Trade] = market.past.trades(symbol, hour, 0, len(self.times_ms))
         self.prices: list[int] = hour.prices.tolist()
         self.quantities: list[int] = hour.quantities.tolist()
         self.bids: list[int] = hour.bids.tolist()
         self.asks: list[int] = hour.asks.tolist()
-        self._mids: list[float] = hour.mids.tolist()
-        self._spreads: list[int] = hour.spreads.tolist()
 
     def quotes(self, offset_ms: int) -> tuple[int, int]:
-        """Return best bid and ask in ticks; the same function as `market_trades.quotes`."""
-        second, rest_ms = divmod(offset_ms, 1000)
-        share = rest_ms / 1000
-        mid = self._mids[second] * (1 - share) + self._mids[second + 1] * share
-        spread = self._spreads[second]
-        bid = int((mid - (spread - 1) / 2) // 1)
-        return bid, bid + spread
+        """Return best bid and ask in ticks."""
+        place = bisect_right(self.times_ms, offset_ms)
+        return quotes(self.times_ms, self.bids, self.asks, offset_ms, place)
 
 
 class _Walk:

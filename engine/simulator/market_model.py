@@ -3,7 +3,8 @@
 A day's path is pinned at both ends by a seeded walk over days, so any day can be made by itself:
 log prices of days follow a mean-reverting walk, minutes inside a day a bridge between two of them
 with volatility that clusters (an autoregressive log volatility on days and on minutes, and a daily
-season) and with heavy tails. One factor common to all markets correlates them.
+season) and with heavy tails. One factor common to all markets correlates them. What a minute's
+orders look like is decided by `day_minutes`, one after the other they are made by `market_trades`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from engine.market.interval import DAY_MS
+from engine.simulator.day_minutes import make_minutes
+from engine.simulator.order_ids import ORDERS_PER_TRADE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from engine.simulator.day_minutes import DayMinutes
     from engine.simulator.listings import Listing
 
     Floats = NDArray[np.float64]
@@ -39,6 +43,10 @@ _MINUTE_SPREAD = 0.4
 _TAIL = 5.0  # degrees of freedom of Student's t
 _COMMON_VOLATILITY = 0.7
 _MOST_COMMON_DAYS = 128
+_MOST_ORDERS = 20_000_000  # a day's, so that each has a millisecond of its own
+_DECAY = _MINUTE_MEMORY ** np.arange(MINUTES)
+# Log volatility by minute of the UTC day: a peak around 14:30.
+_SEASON = 0.3 * np.cos((np.arange(MINUTES) / 60 - 14.5) / HOURS * 2 * np.pi)
 Value = TypeVar("Value")
 
 
@@ -66,22 +74,6 @@ class Cache(Generic[Value]):
             while len(self._values) > self._size:
                 self._values.popitem(last=False)
         return value
-
-
-class DayPlan(NamedTuple):
-    """What is decided for a day of one market before its trades are made.
-
-    Attributes:
-        log_prices: Log of the mid price at 1,441 minute boundaries.
-        volatilities: Standard deviation of each minute's log return (1,440).
-        counts: Trades of each minute (1,440); at least one in the first minute of each hour.
-        first_ids: Trade id of the first trade of each minute (1,440).
-    """
-
-    log_prices: Floats
-    volatilities: Floats
-    counts: Integers
-    first_ids: Integers
 
 
 class _CommonDay(NamedTuple):
@@ -134,7 +126,7 @@ class CommonFactor:
 
 
 class MarketModel:
-    """One market's levels and day plans.
+    """One market's levels, and its days.
 
     Args:
         listing: The market's character.
@@ -158,18 +150,19 @@ class MarketModel:
         self._levels: Floats = np.log(listing.price) + _filter(steps, _REVERSION)
         self._pins: Floats = rng.standard_normal(_DAYS) * _MINUTE_SPREAD
         daily = listing.trades_per_s * 86_400 * activity * np.exp(0.8 * self._volatility)
-        self._counts: Integers = np.maximum(np.rint(daily), 2 * HOURS).astype(np.int64)
-        self._first_ids: Integers = np.concatenate(([0], np.cumsum(self._counts)))
+        orders = np.clip(np.rint(daily * ORDERS_PER_TRADE), 2 * HOURS, _MOST_ORDERS)
+        self._orders: Integers = orders.astype(np.int64)
+        self._first_orders: Integers = 1 + np.concatenate(([0], np.cumsum(self._orders)))
 
-    def plan(self, day: int) -> DayPlan:
-        """Return the plan of `day` (days since 1970)."""
+    def minutes(self, day: int) -> DayMinutes:
+        """Return what happens in each minute of `day` (days since 1970)."""
         index = day - FIRST_DAY
         common = self._common.day(day)
         rng = generator(self._common.seed, self._name, day)
         own = _pinned_noise(rng, self._pins[index], self._pins[index + 1])
         slope = np.linspace(self._volatility[index], self._volatility[index + 1], MINUTES)
         noise = _COMMON_VOLATILITY * common.volatility + (1 - _COMMON_VOLATILITY) * own
-        shape = np.exp(slope + noise + _season())
+        shape = np.exp(slope + noise + _SEASON)
         volatilities = self.listing.daily_volatility / np.sqrt(MINUTES) * shape
         weight = self.listing.market_weight
         tails = rng.standard_t(_TAIL, MINUTES) / np.sqrt(_TAIL / (_TAIL - 2))
@@ -178,22 +171,36 @@ class MarketModel:
         variances = volatilities**2
         returns += (target - returns.sum()) * variances / variances.sum()
         log_prices = self._levels[index] + np.concatenate(([0.0], np.cumsum(returns)))
-        busy = shape**1.1
-        counts = rng.multinomial(self._counts[index] - HOURS, busy / busy.sum())
-        counts[:: MINUTES // HOURS] += 1
-        first_ids = 1 + self._first_ids[index] + np.concatenate(([0], np.cumsum(counts)[:-1]))
-        return DayPlan(log_prices, volatilities, counts, first_ids)
+        return make_minutes(
+            self.listing,
+            rng,
+            log_prices,
+            volatilities,
+            _spread_orders(rng, shape**1.1, int(self._orders[index])),
+            int(self._first_orders[index]),
+        )
+
+    def day_of_order(self, order: int) -> int:
+        """Return the day (since 1970) on which the order with this number is traded."""
+        index = int(np.searchsorted(self._first_orders, order, side="right")) - 1
+        return FIRST_DAY + min(max(index, 0), _DAYS - 1)
 
 
-def _season() -> Floats:
-    """Return the log volatility by minute of the UTC day: a peak around 14:30."""
-    hours = np.arange(MINUTES) / 60
-    season: Floats = 0.3 * np.cos((hours - 14.5) / HOURS * 2 * np.pi)
-    return season
+def _spread_orders(rng: np.random.Generator, weights: Floats, total: int) -> Integers:
+    """Return how many of a day's orders come in each minute: one at least as an hour begins."""
+    rate = weights / weights.sum() * (total - HOURS)
+    crowd = np.maximum(rate + np.sqrt(rate) * rng.standard_normal(MINUTES), 0.0)
+    crowd[0] += 1e-9
+    places = np.floor(np.cumsum(crowd) / crowd.sum() * (total - HOURS) + 0.5).astype(np.int64)
+    places[-1] = total - HOURS
+    counts: Integers = np.diff(places, prepend=0)
+    counts[:: MINUTES // HOURS] += 1
+    return counts
 
 
 def _pinned_noise(rng: np.random.Generator, first: float, last: float) -> Floats:
-    noise = _autoregress(rng.standard_normal(MINUTES), _MINUTE_MEMORY, _MINUTE_SPREAD)
+    shocks = rng.standard_normal(MINUTES) * (_MINUTE_SPREAD * np.sqrt(1 - _MINUTE_MEMORY**2))
+    noise = np.cumsum(shocks / _DECAY) * _DECAY
     slope = np.linspace(first - noise[0], last - noise[-1], MINUTES)
     pinned: Floats = noise + slope
     return pinned

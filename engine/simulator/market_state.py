@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from engine.market.interval import INTERVALS, MINUTE_MS
 from engine.simulator.book import ExchangeBook
 from engine.simulator.candles import CandleList, OpenBucket, OpenCandle, resample
-from engine.simulator.source import TRADES
+from engine.simulator.source import TRADES, KeepsTrades, SumsPast
 from engine.simulator.window import DayTicker, DayWindow
 
 if TYPE_CHECKING:
@@ -155,13 +155,18 @@ class MarketState:
                     round(pending.quantity + trade.quantity, 8),
                 )
                 return None
-        number = trade.trade_id // 2 if pending is None else pending.aggregate_id + 1
+        number = self._aggregate_id(trade) if pending is None else pending.aggregate_id + 1
         self._pending = Aggregate(
             number, trade, trade.trade_id - count + 1, trade.trade_id, trade.quantity
         )
         if pending is not None:
             self.aggregates.append(pending)
         return pending
+
+    def _aggregate_id(self, trade: Trade) -> int:
+        if isinstance(self._source, KeepsTrades):
+            return self._source.aggregate_id(self.info.name, trade.trade_id)
+        return trade.trade_id // 2
 
     # -- candles -----------------------------------------------------------------------------
 
@@ -275,17 +280,26 @@ class MarketState:
         return interval.name in self._prefixes or interval.length_ms <= self.base.length_ms
 
     def prepare(self, interval: Interval) -> None:
-        """Fetch the minutes between the open candle's open time and the start; slow for months."""
-        if self.is_prepared(interval):
-            return
-        bucket = OpenBucket(interval.floor(self._first_ms))
-        if self.has_past and bucket.open_time_ms < self._first_ms:
-            count = (self._first_ms - bucket.open_time_ms) // self.base.length_ms
-            for candle in self._source.history(
-                self.info.name, self.base, bucket.open_time_ms, self._first_ms, count
-            ):
-                bucket.add(candle)
-        self._prefixes[interval.name] = bucket
+        """Fetch what was between the open candle's open time and the start."""
+        if not self.is_prepared(interval):
+            self._prefixes[interval.name] = self.past_bucket(interval.floor(self._first_ms))
+
+    def past_bucket(self, open_time_ms: int) -> OpenBucket:
+        """Return the candles of `base` from `open_time_ms` to the start's, as a bucket.
+
+        It may be called in a worker thread; slow for months where the source has no sums.
+        """
+        bucket = OpenBucket(open_time_ms)
+        if not self.has_past or open_time_ms >= self._first_ms:
+            return bucket
+        name = self.info.name
+        if isinstance(self._source, SumsPast):
+            known = self._source.bucket(name, open_time_ms, self._first_ms)
+            return bucket if known is None else known.copy(open_time_ms)
+        count = (self._first_ms - open_time_ms) // self.base.length_ms
+        for candle in self._source.history(name, self.base, open_time_ms, self._first_ms, count):
+            bucket.add(candle)
+        return bucket
 
     def _joined(self, interval: Interval, minutes: list[Candle]) -> Candle:
         self.prepare(interval)

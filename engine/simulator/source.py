@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from engine.market.interval import Interval
     from engine.market.symbol import SymbolInfo
     from engine.market.trade import Trade
+    from engine.simulator.candles import OpenBucket
     from engine.simulator.exchange import Exchange
 
 TRADES = "trades"
@@ -127,4 +128,40 @@ class ListsLater(Protocol):
 
     def start_symbol(self, exchange: Exchange, symbol: str) -> None:
         """Feed the market from now on; the exchange has its state by then."""
+        ...
+
+
+@runtime_checkable
+class SumsPast(Protocol):
+    """A source that can tell what a long stretch of its past adds up to at once."""
+
+    def bucket(self, symbol: str, start_ms: int, end_ms: int) -> OpenBucket | None:
+        """Return the sum of the 1m candles that open in [start_ms, end_ms).
+
+        None when the market has none there. It may be called in a worker thread.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsTrades(Protocol):
+    """A source that can tell any trade it has ever made; its ids follow by one.
+
+    All of it may be called in worker threads.
+    """
+
+    def trades_from(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[Trade]:
+        """Return the oldest trades with times in [start_ms, end_ms), at most `limit`."""
+        ...
+
+    def time_of_trade(self, symbol: str, trade_id: int) -> int:
+        """Return a time (epoch ms) at or before trade `trade_id`, by less than an hour."""
+        ...
+
+    def aggregate_id(self, symbol: str, trade_id: int) -> int:
+        """Return the id of the aggregate trade that `trade_id` is part of."""
+        ...
+
+    def first_of_aggregate(self, symbol: str, aggregate_id: int) -> int:
+        """Return the id of the first trade of an aggregate trade."""
         ...

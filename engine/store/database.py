@@ -234,7 +234,7 @@ def _stamp(connection: sqlite3.Connection, path: Path, source: str, note: str) -
     elif is_other:
         raise WrongSource(
             f"{path} holds {_describe(stored['source'], stored.get('source_note', ''))}, not "
-            f"{_describe(source, note)}; use another --data-dir."
+            f"{_describe(source, note)}; use another --data-dir, or move this one away."
         )
 
 

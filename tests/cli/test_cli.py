@@ -116,7 +116,7 @@ def test_options_stand_before_or_after_the_command(
     options = ["--demo", "--seed", "3", "--data-dir", str(directory)]
     arguments = [*options, "status", "--json"] if before else ["status", "--json", *options]
     found = json.loads(klinetop(*arguments, data_dir=None).out)
-    assert found["engine"]["source_note"] == "seed 3"
+    assert found["engine"]["source_note"] == "seed 3, edition 2"
     assert found["engine"]["data_dir"] == str(directory)
 
 

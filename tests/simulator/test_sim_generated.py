@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from engine.market.candle import fault_of
 from engine.market.interval import DAY_MS, INTERVALS, MINUTE_MS
+from engine.settings_model import DEMO_EDITION
 from engine.simulator.candles import OpenBucket, OpenCandle, join, resample
 from engine.simulator.clock import ExchangeClock
 from engine.simulator.exchange import Exchange
-from engine.simulator.generated import GeneratedMarket
+from engine.simulator.generated import EDITION, GeneratedMarket
 from engine.simulator.generated_feed import Feed
 from engine.simulator.listings import UnknownMarket, list_markets
 from engine.simulator.market_model import OutOfRange
-from engine.simulator.market_trades import HOUR_MS, quotes
+from engine.simulator.market_trades import HOUR_MS, aggregate, quotes
 
 START_MS = 1_795_000_012_345
 HOUR = START_MS // HOUR_MS * HOUR_MS
@@ -29,8 +30,8 @@ def minutes_of(market, symbol, start_ms, count):
 
 def test_candles_are_what_the_trades_add_up_to(market):
     made = market()
-    hour = made.hour("LTCUSDT", HOUR)
-    trades = made.trades("LTCUSDT", hour, 0, len(hour.times_ms))
+    hour = made.past.hour("LTCUSDT", HOUR)
+    trades = made.past.trades("LTCUSDT", hour, 0, len(hour.times_ms))
     built, candle = [], None
     for time_ms in range(HOUR, HOUR + HOUR_MS, MINUTE_MS):
         inside = [t for t in trades if time_ms <= t.time_ms < time_ms + MINUTE_MS]
@@ -45,18 +46,26 @@ def test_candles_are_what_the_trades_add_up_to(market):
 def test_trade_ids_follow_by_one_over_hours_and_days(market):
     made = market()
     day = START_MS // DAY_MS * DAY_MS
-    hours = [made.hour("LTCUSDT", day - DAY_MS + n * HOUR_MS) for n in range(48)]
+    hours = [made.past.hour("LTCUSDT", day - DAY_MS + n * HOUR_MS) for n in range(48)]
     for before, after in pairwise(hours):
         assert after.first_id == before.first_id + len(before.times_ms)
 
 
 def test_takers_buy_at_the_ask_and_sell_at_the_bid(market):
-    hour = market().hour("BTCUSDT", HOUR)
-    bids, asks = quotes(hour.mids, hour.spreads, hour.times_ms)
-    assert (hour.prices[hour.buys] == asks[hour.buys]).all()
-    assert (hour.prices[~hour.buys] == bids[~hour.buys]).all()
-    assert (asks > bids).all()
+    hour = market().past.hour("BTCUSDT", HOUR)
+    assert (hour.prices[hour.buys] == hour.asks[hour.buys]).all()
+    assert (hour.prices[~hour.buys] == hour.bids[~hour.buys]).all()
+    assert (hour.asks > hour.bids).all()
     assert 0.2 < hour.buys.mean() < 0.8
+
+
+def test_quotes_go_straight_from_trade_to_trade():
+    times_ms, bids, asks = [1000, 2000], [10, 20], [11, 22]
+    told = [
+        quotes(times_ms, bids, asks, at_ms, sum(time <= at_ms for time in times_ms))
+        for at_ms in (0, 1000, 1500, 2000, 5000)
+    ]
+    assert told == [(10, 11), (10, 11), (15, 16), (20, 22), (20, 22)]
 
 
 def test_every_candle_can_be_true(market):
@@ -79,18 +88,43 @@ def test_another_seed_is_another_market(market):
     assert minutes_of(market(), "LTCUSDT", HOUR, 5) != minutes_of(other, "LTCUSDT", HOUR, 5)
 
 
+@pytest.mark.parametrize("activity", [0.004, 0.05, 1.0, 4.0])
+def test_every_minute_is_what_its_trades_add_up_to(activity):
+    made = GeneratedMarket(11, 16, start_ms=START_MS, activity=activity)
+    for model in made.models.values():
+        hour = made.past.hour(model.listing.info.name, HOUR)
+        day = model.minutes(HOUR // DAY_MS)
+        first = HOUR % DAY_MS // MINUTE_MS
+        before = int(day.candles.close[first - 1])
+        told = [column[first : first + 60].tolist() for column in day.candles]
+        assert [column.tolist() for column in aggregate(hour, MINUTE_MS, before)] == told
+        assert min(hour.quantities) >= 1
+        assert min(hour.bids) >= 1
+
+
 def test_another_process_makes_the_same_market(market):
     program = (
         "from engine.simulator.generated import GeneratedMarket as G;"
-        f"m = G(7, ('LTCUSDT',), start_ms={START_MS}); h = m.hour('LTCUSDT', {HOUR});"
+        f"m = G(7, ('LTCUSDT',), start_ms={START_MS}); h = m.past.hour('LTCUSDT', {HOUR});"
         "print(h.first_id, h.prices.tolist(), h.times_ms.tolist(), h.quantities.tolist())"
     )
     printed = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
-    hour = market().hour("LTCUSDT", HOUR)
+    hour = market().past.hour("LTCUSDT", HOUR)
     expected = f"{hour.first_id} {hour.prices.tolist()} {hour.times_ms.tolist()} "
     assert printed.strip() == expected + f"{hour.quantities.tolist()}"
+
+
+def test_the_edition_is_the_one_that_databases_are_stamped_with():
+    assert EDITION == DEMO_EDITION
+
+
+def test_a_change_of_values_needs_another_edition(market):
+    hour = market().past.hour("LTCUSDT", HOUR)
+    told = [hour.first_id, len(hour.times_ms), int(hour.times_ms[100])]
+    told += [hour.prices[:3].tolist(), hour.quantities[:3].tolist()]
+    assert (EDITION, told) == (2, [159248787, 1116, 338659, [10482, 10486, 10486], [384, 599, 599]])
 
 
 def test_markets_are_correlated_and_volatility_changes(market):
@@ -106,7 +140,7 @@ def test_markets_are_correlated_and_volatility_changes(market):
     assert max(by_hour) > 1.5 * min(by_hour)
 
 
-@pytest.mark.parametrize("name", ["5m", "1h", "1d", "1w", "1M"])
+@pytest.mark.parametrize("name", ["3m", "5m", "30m", "1h", "8h", "1d", "3d", "1w", "1M"])
 def test_longer_candles_are_resampled_from_minutes(market, name):
     made = market()
     interval = INTERVALS[name]
