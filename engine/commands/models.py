@@ -17,6 +17,7 @@ _SHOWN = (
     "model",
     "rows",
     "test_rows",
+    "ties",
     "accuracy",
     "low",
     "high",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAJORITY, REVERSAL, LOGISTIC, BOOSTING = "majority", "reversal", "logistic", "boosting"
 LIVE_BASELINES = (REVERSAL, MAJORITY, LOGISTIC)
 _RETURN = FEATURE_NAMES.index("return_1")
-_LEAST_SHARE = 0.01
+_SURE_LOGIT = 40.0
 _BARELY = 0.5001
 
 
@@ -97,17 +97,21 @@ class Baselines:
 
 
 def fit_baselines(windows: Floats, labels: Labels, reversal: Labels) -> Baselines:
-    """Fit the live baselines on training samples (scikit-learn is imported here)."""
+    """Fit the live baselines on training samples (scikit-learn is imported here).
+
+    Where all labels are alike, majority and logistic regression are as sure as a network may be.
+    """
     from sklearn.linear_model import LogisticRegression
 
     inputs = flat_inputs(windows)
-    base_rate = _bounded(float(labels.mean()))
-    coefficients, intercept = np.zeros(inputs.shape[1]), 0.0
-    if 0 < labels.mean() < 1:
+    base_rate = float(labels.mean())
+    coefficients = np.zeros(inputs.shape[1])
+    intercept = _SURE_LOGIT if base_rate == 1.0 else -_SURE_LOGIT
+    if 0.0 < base_rate < 1.0:
         fitted = LogisticRegression(C=0.01, max_iter=300).fit(inputs, labels)
         coefficients = np.asarray(fitted.coef_[0], dtype=np.float64)
         intercept = float(fitted.intercept_[0])
-    reversal_rate = max(_bounded(float((reversal == labels).mean())), _BARELY)
+    reversal_rate = max(float((reversal == labels).mean()), _BARELY)
     return Baselines(base_rate, reversal_rate, coefficients, intercept)
 
 
@@ -116,13 +120,9 @@ def boosting_probabilities(windows: Floats, labels: Labels, unseen: Floats) -> F
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     if not 0 < labels.mean() < 1:
-        return np.full(len(unseen), _bounded(float(labels.mean())))
+        return np.full(len(unseen), float(labels.mean()))
     model = HistGradientBoostingClassifier(
         max_iter=60, learning_rate=0.05, max_leaf_nodes=15, l2_regularization=1.0, random_state=7
     )
     model.fit(flat_inputs(windows), labels)
     return np.asarray(model.predict_proba(flat_inputs(unseen))[:, 1], dtype=np.float64)
-
-
-def _bounded(share: float) -> float:
-    return min(max(share, _LEAST_SHARE), 1.0 - _LEAST_SHARE)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.forecast.dataset import save_columns
+from engine.forecast.enough import check_enough
 from engine.forecast.protocol import JobConfig, Progress, TrainJob
 from engine.forecast.supervisor import TRAINER, JobCancelled, JobFailed, Limits, run_trainer
-from engine.forecast.values import RECIPES, ForecastError
+from engine.forecast.values import HONEST, RECIPES, ForecastError
 from engine.market.forecast import JobInfo
 from engine.market.interval import parse_interval
 from engine.store import StoreError, open_reader
@@ -243,7 +244,11 @@ class JobQueue:
             await asyncio.gather(work, stop, return_exceptions=True)
 
     def _prepare(self, job: Job) -> tuple[Path, TrainJob]:
-        """Write the newest candles to a file for the trainer (in a thread)."""
+        """Write the newest candles to a file for the trainer (in a thread).
+
+        Raises:
+            ForecastError: no model can be made of them.
+        """
         reader = open_reader(self._store.directory)
         try:
             columns = _newest(reader, job.symbol, job.interval, self._config.train_rows)
@@ -254,29 +259,34 @@ class JobQueue:
                 f"There are no {job.interval} candles of {job.symbol} yet; fetch some with "
                 f"'klinetop backfill {job.symbol} --start …' and train again."
             )
+        config = self._job_config(job)
+        if job.recipe == HONEST:
+            check_enough(columns, config)
         scratch = self._registry.scratch(job.symbol, job.interval, job.id)
         data = _data_path(scratch)
-        sha = save_columns(data, columns)
-        champion = self._champion(job.symbol, job.interval)
-        config = self._config
         return scratch, TrainJob(
             id=job.id,
-            config=JobConfig(
-                symbol=job.symbol,
-                interval=job.interval,
-                recipe=job.recipe,
-                lookahead=config.lookahead,
-                window=config.window,
-                networks=config.networks,
-                epochs=config.epochs,
-                threads=config.threads,
-                minimum_rows=config.minimum_rows,
-                seed=config.seed,
-                champion=str(champion) if champion is not None else None,
-            ),
+            config=config,
             data_path=str(data),
-            data_sha=sha,
+            data_sha=save_columns(data, columns),
             out_dir=str(scratch),
+        )
+
+    def _job_config(self, job: Job) -> JobConfig:
+        champion = self._champion(job.symbol, job.interval)
+        config = self._config
+        return JobConfig(
+            symbol=job.symbol,
+            interval=job.interval,
+            recipe=job.recipe,
+            lookahead=config.lookahead,
+            window=config.window,
+            networks=config.networks,
+            epochs=config.epochs,
+            threads=config.threads,
+            minimum_rows=config.minimum_rows,
+            seed=config.seed,
+            champion=str(champion) if champion is not None else None,
         )
 
     def _progress(self, job: Job, progress: Progress) -> None:

@@ -14,7 +14,7 @@ from engine.forecast.metrics import (
     needed_outcomes,
 )
 from engine.forecast.values import ForecastError
-from engine.market.forecast import PredictionRow, TrackRecord
+from engine.market.forecast import BETTER, RIVALLED, UNTOLD, WORSE, PredictionRow, TrackRecord
 from engine.market.interval import DAY_MS
 from engine.store.symbols import symbol_id
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.forecast.scoring import Score
     from engine.store import Store
 
+ALWAYS_HIGHER, ALWAYS_LOWER = "always higher", "always lower"
 HIT, MISS, TIE, VOID, WAITING = "hit", "miss", "tie", "void", "waiting"
 _JOINED = (
     " FROM prediction p JOIN symbol s ON s.id = p.symbol_id"
@@ -67,7 +68,11 @@ class Outcome:
 
 
 def outcome_of(waiting: Waiting, close: float) -> Outcome:
-    """Judge a prediction by the close it was about."""
+    """Judge a prediction by the close it was about.
+
+    The same close is a tie, neither hit nor miss: training and evaluation leave such rows out
+    by the same rule (`windows.make_samples`).
+    """
     if close == waiting.price:
         return Outcome(TIE, None, close)
     rose = int(close > waiting.price)
@@ -177,20 +182,27 @@ class Ledger:
     def tally(self, symbol: str, interval: str) -> Tally:
         """Count the outcomes of one market by day."""
         sums = ", ".join(
-            f"count(o.{name}) AS {name}_rows, total(o.{name} = o.outcome) AS {name}_hits"
+            f"total(o.{name} IS NOT NULL AND o.outcome IS NOT NULL) AS {name}_rows,"
+            f" total(o.{name} = o.outcome) AS {name}_hits"
             for name in LIVE_BASELINES
         )
         rows = self._store.reader.query(
-            f"SELECT p.open_time_ms / {DAY_MS} AS day, count(*) AS resolved,"
-            " total(o.state = 'hit') AS hits,"
+            f"SELECT p.open_time_ms / {DAY_MS} AS day, count(o.outcome) AS resolved,"
+            " total(o.state = 'hit') AS hits, total(o.state = 'tie') AS ties,"
+            " total(o.outcome) AS rises,"
             f" total((p.p_up - o.outcome) * (p.p_up - o.outcome)) AS squares, {sums} {_JOINED}"
-            " WHERE s.name = ? AND p.interval = ? AND o.state IN ('hit', 'miss') GROUP BY day",
+            " WHERE s.name = ? AND p.interval = ? AND o.state IN ('hit', 'miss', 'tie')"
+            " GROUP BY day",
             (symbol, interval),
         )
         tally = Tally()
         for row in rows:
+            tally.ties += int(row["ties"])
+            if not row["resolved"]:
+                continue
             tally.hits[row["day"]] = int(row["hits"])
             tally.resolved[row["day"]] = int(row["resolved"])
+            tally.rises += int(row["rises"])
             tally.squares += row["squares"]
             for name in LIVE_BASELINES:
                 tally.baseline_hits[name] += int(row[f"{name}_hits"])
@@ -221,10 +233,12 @@ def _zeros() -> dict[str, int]:
 
 @dataclass(slots=True)
 class Tally:
-    """Hits and misses of one market, counted as they come.
+    """Hits, misses and ties of one market, counted as they come.
 
     Attributes:
         hits: Hits by UTC day (days since the epoch); `resolved` likewise hits and misses.
+        rises: Resolved outcomes that were higher.
+        ties: Outcomes where the close was the same.
         squares: Sum of squared errors of the probabilities.
         baseline_hits: Hits of each live baseline on the rows where its call is known.
         baseline_rows: How many rows these are.
@@ -232,17 +246,21 @@ class Tally:
 
     hits: dict[int, int] = field(default_factory=dict)
     resolved: dict[int, int] = field(default_factory=dict)
+    rises: int = 0
+    ties: int = 0
     squares: float = 0.0
     baseline_hits: dict[str, int] = field(default_factory=_zeros)
     baseline_rows: dict[str, int] = field(default_factory=_zeros)
 
     def add(self, waiting: Waiting, outcome: Outcome, calls: Mapping[str, int]) -> None:
-        """Count one outcome; ties and voids are not counted."""
+        """Count one outcome; a tie is counted apart, a void not at all."""
+        self.ties += outcome.state == TIE
         if outcome.outcome is None:
             return
         day = waiting.open_time_ms // DAY_MS
         self.hits[day] = self.hits.get(day, 0) + (outcome.state == HIT)
         self.resolved[day] = self.resolved.get(day, 0) + 1
+        self.rises += outcome.outcome
         self.squares += (waiting.p_up - outcome.outcome) ** 2
         for name, call in calls.items():
             self.baseline_hits[name] += call == outcome.outcome
@@ -253,23 +271,42 @@ class Tally:
         resolved, hits = sum(self.resolved.values()), sum(self.hits.values())
         if not resolved:
             needed = needed_outcomes(EXPECTED_ACCURACY, lookahead)
-            return TrackRecord(0, None, None, None, {}, None, needed)
+            return TrackRecord(0, None, None, None, {}, None, needed, self.ties)
         days = sorted(self.resolved)
         low, high = live_interval(
             [self.hits[day] for day in days], [self.resolved[day] for day in days], lookahead
         )
         rate = hits / resolved
-        told = low > 0.5 or high < 0.5
+        baselines = {
+            name: self.baseline_hits[name] / rows
+            for name, rows in self.baseline_rows.items()
+            if rows
+        }
+        always = max(self.rises, resolved - self.rises) / resolved
+        rivals = baselines | {ALWAYS_HIGHER if 2 * self.rises >= resolved else ALWAYS_LOWER: always}
+        rival = max(rivals, key=lambda name: rivals[name])
+        standing = _standing(low, high, rivals[rival])
         return TrackRecord(
             resolved=resolved,
             hit_rate=rate,
             low=low,
             high=high,
-            baselines={
-                name: self.baseline_hits[name] / rows
-                for name, rows in self.baseline_rows.items()
-                if rows
-            },
+            baselines=baselines,
             brier=self.squares / resolved,
-            needed=None if told else max(1, needed_outcomes(rate, lookahead) - resolved),
+            needed=max(1, needed_outcomes(rate, lookahead) - resolved)
+            if standing == UNTOLD
+            else None,
+            ties=self.ties,
+            rival=rival,
+            rival_rate=rivals[rival],
+            standing=standing,
         )
+
+
+def _standing(low: float, high: float, rival_rate: float) -> str:
+    """Say how a hit rate with the interval [low, high] stands to a coin and to its best rival."""
+    if high < 0.5:
+        return WORSE
+    if low <= 0.5:
+        return UNTOLD
+    return BETTER if low > rival_rate else RIVALLED

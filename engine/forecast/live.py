@@ -193,7 +193,7 @@ class ForecastDesk:
                 f"The tutorial recipe claims {metrics['claimed_accuracy']:.1%} on its own "
                 f"shuffled validation; on the {metrics['test_rows']:,} candles that came next "
                 f"it was right {metrics['accuracy']:.1%} of the time "
-                f"[{metrics['low']:.1%}, {metrics['high']:.1%}]."
+                f"[{metrics['low']:.1%}, {metrics['high']:.1%}]{_ties(metrics)}."
             )
             self._on_notice("info", text)
             return text
@@ -223,7 +223,7 @@ class ForecastDesk:
         return (
             f"{name} {place}: right {metrics['accuracy']:.1%} "
             f"[{metrics['low']:.1%}, {metrics['high']:.1%}] of {metrics['test_rows']:,} unseen "
-            f"candles, verdict: {metrics['verdict']}."
+            f"candles{_ties(metrics)}, verdict: {metrics['verdict']}."
         )
 
     def _champion_directory(self, symbol: str, interval: str) -> Path | None:
@@ -232,3 +232,12 @@ class ForecastDesk:
 
     def _changed(self) -> None:
         self.revision += 1
+
+
+def _ties(metrics: JsonObject) -> str:
+    """Tell the outcomes that are not scored; empty when there are none."""
+    ties = int(metrics.get("ties", 0))
+    if not ties:
+        return ""
+    closes = "close was" if ties == 1 else "closes were"
+    return f" ({ties:,} more left out as ties: the {closes} unchanged)"

@@ -99,4 +99,5 @@ class LoadedModel:
             log_loss=float(metrics["log_loss"]),
             baselines={name: float(value) for name, value in metrics["baselines"].items()},
             verdict=str(metrics["verdict"]),
+            ties=int(metrics.get("ties", 0)),
         )

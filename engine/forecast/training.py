@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.forecast.baselines import BOOSTING, boosting_probabilities, fit_baselines
+from engine.forecast.enough import check_enough
 from engine.forecast.evaluation import compare, evaluate
 from engine.forecast.features import FEATURE_NAMES, WARM_UP, unknown_features
 from engine.forecast.lstm import Fitted, Fitter
@@ -60,30 +61,23 @@ class Prepared:
         return self.samples.labels[positions]
 
 
-def too_few(samples: int, minimum: int, candles: int, config: JobConfig) -> str:
-    """Say in a sentence that there is not enough to learn from, and how to get more."""
-    wanted = minimum + WARM_UP + config.window + config.lookahead
-    return (
-        f"{config.symbol} {config.interval} has {candles:,} closed candles, which give "
-        f"{samples:,} samples, and a model needs {minimum:,}: fetch about {wanted:,} candles "
-        f"without gaps with 'klinetop backfill {config.symbol} --start …' and train again."
-    )
-
-
 def prepare(columns: Columns, config: JobConfig) -> Prepared:
     """Make samples, split them in time, fit the scaler on the training slice.
 
     Raises:
-        ForecastError: there are fewer samples than `config.minimum_rows`.
+        ForecastError: there is not enough to learn from, see `check_enough`.
     """
+    check_enough(columns, config)
     muted = unknown_features(columns)
     samples = make_samples(
         columns, parse_interval(config.interval), config.window, config.lookahead, muted
     )
     split = split_in_time(samples.ends, samples.gap)
-    if len(samples.ends) < config.minimum_rows or not (len(split.stopping) and len(split.test)):
-        candles = len(samples.open_time_ms)
-        raise ForecastError(too_few(len(samples.ends), config.minimum_rows, candles, config))
+    if not (len(split.train) and len(split.stopping) and len(split.test)):
+        raise ForecastError(
+            f"{config.symbol} {config.interval} gives {len(samples.ends):,} samples, which are too "
+            "few to keep some aside for early stopping and for the figures; fetch more candles."
+        )
     used = np.zeros(len(samples.features), dtype=bool)
     for back in range(config.window):
         used[samples.ends[split.train] - back] = True
@@ -134,7 +128,8 @@ def train(
     each = network.each(unseen)
     p_up = np.asarray(each.mean(axis=0))
     blocks = block_ids(times, config.lookahead)
-    metrics = evaluate(p_up, labels, blocks, others)
+    ties = int((samples.ties >= samples.ends[split.test[0]]).sum())
+    metrics = evaluate(p_up, labels, blocks, others, ties)
     metrics["networks_accuracy"] = [accuracy(p, labels) for p in each]
     metrics["networks_loss"] = [{"loss": one.loss, "val_loss": one.val_loss} for one in fitted]
     metrics["champion"] = _against_champion(config, columns, prepared, p_up)

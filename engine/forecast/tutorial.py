@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from engine.forecast.enough import check_not_flat, hardly_moves
 from engine.forecast.features import WARM_UP
 from engine.forecast.lstm import watch
 from engine.forecast.metrics import accuracy, block_ids, block_interval, brier, log_losses, wilson
@@ -81,22 +82,27 @@ def train_tutorial(
 
     Returns:
         Figures: `claimed_accuracy` (its own validation) and `accuracy` (what came next), both
-        with intervals, and the majority's accuracy on the same unseen rows.
+        with intervals, and the majority's accuracy on the same unseen rows. What came next is
+        scored as everything is: ties are counted and left out.
 
     Raises:
-        ForecastError: there are too few candles in a row.
+        ForecastError: there are too few candles in a row, or their closes hardly change.
         Cancelled: `is_cancelled` said so.
     """
     started = time.monotonic()
-    windows, labels, times = _samples(columns, config)
+    windows, labels, times, is_tie = _samples(columns, config)
     order = np.random.default_rng(config.seed).permutation(TRAIN_ROWS)
     learned, validated = order[:-VALIDATION], order[-VALIDATION:]
-    unseen = np.arange(TRAIN_ROWS + _GAP, len(labels))
+    after = np.arange(TRAIN_ROWS + _GAP, len(labels))
+    unseen = after[~is_tie[after]]
+    if len(unseen) < _LEAST_UNSEEN:
+        ties = len(after) - len(unseen)
+        raise ForecastError(hardly_moves(config, len(unseen), ties, _LEAST_UNSEEN))
     scores = _fit(windows, labels, learned, validated, config.seed, report, is_cancelled)
     report(Progress("evaluating", message="Scoring the tutorial's model on what came next."))
-    claimed, after = scores(windows[validated]), scores(windows[unseen])
+    claimed, p_up = scores(windows[validated]), scores(windows[unseen])
     hits = round(accuracy(claimed, labels[validated]) * VALIDATION)
-    right = ((after >= 0.5) == (labels[unseen] == 1)).astype(float)
+    right = ((p_up >= 0.5) == (labels[unseen] == 1)).astype(float)
     low, high = block_interval(right, block_ids(times[unseen], LOOKAHEAD))
     claimed_low, claimed_high = wilson(hits, VALIDATION)
     majority = float(labels[learned].mean() >= 0.5)
@@ -108,18 +114,25 @@ def train_tutorial(
         "claimed_high": claimed_high,
         "claimed_rows": VALIDATION,
         "test_rows": len(unseen),
-        "accuracy": accuracy(after, labels[unseen]),
+        "ties": len(after) - len(unseen),
+        "accuracy": accuracy(p_up, labels[unseen]),
         "low": max(0.0, low),
         "high": min(1.0, high),
-        "brier": brier(after, labels[unseen]),
-        "log_loss": float(log_losses(after, labels[unseen]).mean()),
+        "brier": brier(p_up, labels[unseen]),
+        "log_loss": float(log_losses(p_up, labels[unseen]).mean()),
         "baselines": {"majority": float((labels[unseen] == majority).mean())},
         "seconds": round(time.monotonic() - started, 2),
     }
 
 
-def _samples(columns: Columns, config: JobConfig) -> tuple[Floats, Labels, NDArray[np.int64]]:
-    """Return windows, labels (unknown tail dropped, ties 0 as the tutorial has it) and times."""
+def _samples(
+    columns: Columns, config: JobConfig
+) -> tuple[Floats, Labels, NDArray[np.int64], NDArray[np.bool_]]:
+    """Return windows, labels, times, and which outcomes are ties.
+
+    The unknown tail is dropped; a tie has label 0, as the tutorial has it.
+    """
+    check_not_flat(columns, config)
     open_time_ms = np.asarray(columns["open_time_ms"], dtype=np.int64)
     pieces = segments(open_time_ms, parse_interval(config.interval))
     start, stop = pieces[-1] if pieces else (0, 0)
@@ -140,7 +153,7 @@ def _samples(columns: Columns, config: JobConfig) -> tuple[Floats, Labels, NDArr
     windows = tutorial_windows(features)[:-LOOKAHEAD]
     ends = np.arange(len(windows)) + WINDOW - 1
     labels = (close[ends + LOOKAHEAD] > close[ends]).astype(np.int8)
-    return windows, labels, times[ends]
+    return windows, labels, times[ends], close[ends + LOOKAHEAD] == close[ends]
 
 
 _PRICES = ("open", "high", "low", "close", "volume")

@@ -35,6 +35,7 @@ class Samples:
         ends: Shape (samples,), ascending: the row that each sample's window ends with.
         labels: Shape (samples,): 1 when the close `lookahead` candles later is higher, 0 lower.
         reversal: Shape (samples,): 1 when the last `lookahead` candles fell, else 0.
+        ties: Ascending: rows that would have a sample, had the close not been the same.
         window: Rows of a window.
         lookahead: Candles from the window's end to the outcome.
     """
@@ -44,6 +45,7 @@ class Samples:
     ends: Rows
     labels: NDArray[np.int8]
     reversal: NDArray[np.int8]
+    ties: Rows
     window: int
     lookahead: int
 
@@ -74,6 +76,23 @@ def reversal_calls(close: Floats, ends: Rows, lookahead: int) -> NDArray[np.int8
     return (close[ends] < close[ends - lookahead]).astype(np.int8)
 
 
+def outcome_rows(
+    columns: Columns, interval: Interval, window: int, lookahead: int, warm_up: int = WARM_UP
+) -> tuple[Rows, Rows]:
+    """Return the rows whose outcome is known: those whose close changed, and the ties.
+
+    Both ascending; see `make_samples` for what is left out.
+    """
+    close = np.asarray(columns["close"], dtype=np.float64)
+    ends: list[Rows] = []
+    for start, stop in segments(np.asarray(columns["open_time_ms"], dtype=np.int64), interval):
+        first = start + max(warm_up + window - 1, lookahead)
+        ends.append(np.arange(first, max(first, stop - lookahead), dtype=np.intp))
+    rows = np.concatenate(ends) if ends else np.empty(0, dtype=np.intp)
+    has_changed = close[rows + lookahead] != close[rows]
+    return rows[has_changed], rows[~has_changed]
+
+
 def make_samples(
     columns: Columns,
     interval: Interval,
@@ -85,7 +104,8 @@ def make_samples(
     """Build samples from candles in ascending order.
 
     Neither window nor label crosses a missing candle; the first `warm_up` rows after a start or a
-    gap are not used; rows whose outcome is not known, and ties, have no sample.
+    gap are not used; rows whose outcome is not known, and ties, have no sample. The live ledger
+    scores its outcomes by the same rule (`ledger.outcome_of`).
 
     Args:
         columns: As for `make_features`, of one symbol.
@@ -98,20 +118,17 @@ def make_samples(
     open_time_ms = np.asarray(columns["open_time_ms"], dtype=np.int64)
     close = np.asarray(columns["close"], dtype=np.float64)
     parts: list[Floats] = []
-    ends: list[Rows] = []
     for start, stop in segments(open_time_ms, interval):
         piece = {name: values[start:stop] for name, values in columns.items()}
         parts.append(make_features(piece, muted))
-        first = start + max(warm_up + window - 1, lookahead)
-        ends.append(np.arange(first, max(first, stop - lookahead), dtype=np.intp))
-    rows = np.concatenate(ends) if ends else np.empty(0, dtype=np.intp)
-    rows = rows[close[rows + lookahead] != close[rows]]
+    rows, ties = outcome_rows(columns, interval, window, lookahead, warm_up)
     return Samples(
         features=np.concatenate(parts) if parts else make_features(columns, muted),
         open_time_ms=open_time_ms,
         ends=rows,
         labels=(close[rows + lookahead] > close[rows]).astype(np.int8),
         reversal=reversal_calls(close, rows, lookahead),
+        ties=ties,
         window=window,
         lookahead=lookahead,
     )

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+UNTOLD = "untold"
+BETTER = "better"
+RIVALLED = "rivalled"
+WORSE = "worse"
+"""How a live record stands: not told from a coin; better than a coin and than every rival on the
+same rows; better than a coin, not than its best rival; worse than a coin."""
+
 
 class ModelInfo(msgspec.Struct, frozen=True):
     """The model that forecasts, and what it did on rows it never saw.
@@ -15,6 +22,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
         test_rows: Unseen rows that the figures below are measured on.
         accuracy: Share of right calls on them, with its 95 % interval in `low` and `high`.
         verdict: `edge` when it beats the best baseline beyond chance, else `coin toss`.
+        ties: Outcomes among the unseen rows that are not scored, as the close was the same.
     """
 
     version: str
@@ -28,6 +36,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     log_loss: float
     baselines: dict[str, float]
     verdict: str
+    ties: int = 0
 
 
 class PredictionRow(msgspec.Struct, frozen=True):
@@ -57,11 +66,16 @@ class TrackRecord(msgspec.Struct, frozen=True):
     """Live outcomes of one symbol and interval, and of the baselines on the same rows.
 
     Attributes:
-        resolved: Hits plus misses.
+        resolved: Hits plus misses; ties and voids are neither.
         hit_rate: Hits over resolved, with its 95 % interval in `low` and `high`.
         baselines: Hit rate by baseline name on the same rows.
         brier: Mean squared error of the probabilities (a coin scores 0.25).
         needed: Outcomes still needed to tell this hit rate from a coin; None when told already.
+        ties: Outcomes where the close was the same.
+        rival: The baseline, or the constant call (`always higher`, `always lower`), that was right
+            most often on these rows; empty without outcomes.
+        rival_rate: Its hit rate.
+        standing: `untold`, `better`, `rivalled` or `worse`.
     """
 
     resolved: int
@@ -71,6 +85,10 @@ class TrackRecord(msgspec.Struct, frozen=True):
     baselines: dict[str, float]
     brier: float | None
     needed: int | None
+    ties: int = 0
+    rival: str = ""
+    rival_rate: float | None = None
+    standing: str = UNTOLD
 
 
 class JobInfo(msgspec.Struct, frozen=True):

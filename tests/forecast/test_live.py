@@ -62,7 +62,7 @@ class Exchange:
         return ForecastDesk(
             self.store,
             self.directory / "models",
-            ForecastConfig(networks=1, epochs=2),
+            ForecastConfig(networks=1, epochs=2, minimum_rows=100),
             ensure_history=self.ensure_history,
             on_notice=lambda level, text: self.notices.append((level, text)),
             exchange_now_ms=lambda: self.now_ms,
@@ -266,13 +266,16 @@ async def test_a_candle_lost_for_a_day_is_void_and_a_tie_is_no_call(exchange, tr
         given.candles[605].open_time_ms, *([given.candles[600].close] * 4), 1.0, 1.0, 1, 0.5
     )
     await given.play(600, 606)
+    assert given.desk.record(*KEY).ties == 1
     given.now_ms += DAY_MS + 10 * MINUTE_MS
     given.desk = given.make_desk()
     given.desk.load()
     rows = given.desk.predictions(*KEY, 10)
     assert [row.state for row in rows] == ["tie"] + ["void"] * 5
     assert {row.outcome for row in rows} == {None}
-    assert given.desk.record(*KEY).resolved == 0
+    record = given.desk.record(*KEY)
+    assert (record.resolved, record.ties) == (0, 1)
+    assert record == given.make_desk().record(*KEY)
 
 
 async def test_a_short_or_broken_history_is_said(exchange, trained):

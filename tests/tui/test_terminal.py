@@ -71,7 +71,7 @@ async def test_every_pane_shows_what_the_engine_tells(desk, app):
         "1,204,331",
         "3 filled",
         "hit 53.1 % [45.9, 60.2] of 912",
-        "needs 9,270 more outcomes",
+        "could be chance; 9,300 more outcomes will tell",
         "known in 4:53",
         "21:48:06.830",
         "buy ",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from engine.market.forecast import BETTER, RIVALLED, WORSE
+from engine.market.interval import DAY_MS, parse_interval
 from engine.service.contract import ForecastSection
 from tui.cells import spread
 from tui.model import DeskModel
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 BUSY: Final = ("queued", "fetching", "starting", "training", "evaluating")
 COIN_BRIER: Final = 0.25
+LEAST_TOLD_TIES: Final = 0.05
 _LABEL: Final = 11
 
 
@@ -132,7 +135,7 @@ def _headline(sheet: Sheet, latest: PredictionRow) -> list[Line]:
         (
             ("chance that the close in ", palette.dim),
             (f"{section.lookahead} candles", palette.text),
-            (" is higher", palette.dim),
+            (_higher(section.model), palette.dim),
         ),
         _due(sheet, latest),
         _verdict(sheet),
@@ -143,6 +146,20 @@ def _headline(sheet: Sheet, latest: PredictionRow) -> list[Line]:
     rows = big(figure)
     middle = (" ", arrow, " ")
     return [((f"  {middle[row]} {rows[row]}  ", style), *words[row]) for row in range(3)]
+
+
+def _higher(info: ModelInfo | None) -> str:
+    """Say what the probability is about; where many closes stay the same, it leaves those out."""
+    if info is not None and info.ties > LEAST_TOLD_TIES * (info.ties + info.test_rows):
+        return " is higher, if it changes"
+    return " is higher"
+
+
+def _tie_cells(sheet: Sheet, ties: int) -> list[Cell]:
+    """Return the count of ties, nothing where there are none."""
+    if not ties:
+        return []
+    return [(f"{ties:,} {'tie' if ties == 1 else 'ties'}", sheet.model.palette.text)]
 
 
 def _due(sheet: Sheet, latest: PredictionRow) -> Line:
@@ -174,7 +191,7 @@ def _verdict(sheet: Sheet) -> Line:
         f"unseen {info.accuracy * 100:.1f} % "
         f"[{info.low * 100:.1f}, {info.high * 100:.1f}] of {info.test_rows:,}"
     )
-    return sheet.joined([(text, style), (figures, palette.text)])
+    return sheet.joined([(text, style), (figures, palette.text), *_tie_cells(sheet, info.ties)])
 
 
 def model_title(model: DeskModel, info: ModelInfo) -> Cell:
@@ -211,7 +228,9 @@ def outcome_cell(model: DeskModel, row: PredictionRow) -> Cell:
 def _record(sheet: Sheet, record: TrackRecord) -> list[Line]:
     palette = sheet.model.palette
     if record.hit_rate is None:
-        return [(sheet.label("live"), ("no outcome known yet", palette.dim))]
+        nothing = ("no outcome known yet", palette.dim)
+        ties = sheet.joined([nothing, *_tie_cells(sheet, record.ties)])
+        return [(sheet.label("live"), *ties)]
     interval = ""
     if record.low is not None and record.high is not None:
         interval = f" [{record.low * 100:.1f}, {record.high * 100:.1f}]"
@@ -220,6 +239,8 @@ def _record(sheet: Sheet, record: TrackRecord) -> list[Line]:
         (f"hit {record.hit_rate * 100:.1f} %", palette.bright),
         (f"{interval} of {record.resolved:,}", palette.text),
     ]
+    if record.ties:
+        hit += [(f" {sheet.model.glyphs.middot} ", palette.dim), *_tie_cells(sheet, record.ties)]
     brier: tuple[Cell, ...] = ()
     if record.brier is not None:
         brier = (
@@ -230,7 +251,7 @@ def _record(sheet: Sheet, record: TrackRecord) -> list[Line]:
     return [
         spread(hit, brier, sheet.width),
         (sheet.label("beside"), *_baselines(sheet, record.baselines)),
-        (sheet.label(""), _needed(sheet, record)),
+        (sheet.label("so far"), _standing(sheet, record)),
     ]
 
 
@@ -246,12 +267,28 @@ def _baselines(sheet: Sheet, baselines: dict[str, float]) -> Line:
     )
 
 
-def _needed(sheet: Sheet, record: TrackRecord) -> Cell:
+def _standing(sheet: Sheet, record: TrackRecord) -> Cell:
     palette = sheet.model.palette
-    if record.needed is None:
-        side = "better" if (record.hit_rate or 0) > 0.5 else "worse"
-        return (f"told from a coin: {side}", palette.text)
-    return (f"needs {record.needed:,} more outcomes to tell this from a coin", palette.dim)
+    rival = f"{record.rival} ({(record.rival_rate or 0.0) * 100:.1f} %)"
+    told = {
+        BETTER: f"better than a coin and than {rival}",
+        RIVALLED: f"better than a coin, not than {rival}",
+        WORSE: "worse than a coin",
+    }
+    if record.standing in told:
+        return (told[record.standing], palette.text)
+    outcomes = _rounded(record.needed or 1)
+    words = f"could be chance; {outcomes:,} more outcomes will tell"
+    hours = outcomes * parse_interval(sheet.section.interval).length_ms / (DAY_MS / 24)
+    span = f"{hours / 24:,.0f} days" if hours >= 48 else f"{hours:,.0f} hours"
+    long = f"{words} (about {span})"
+    return (long if _LABEL + len(long) <= sheet.width else words, palette.dim)
+
+
+def _rounded(count: int) -> int:
+    """Round up to two digits: an estimate is not known to the last one."""
+    step: int = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // step) * step
 
 
 def _model(sheet: Sheet, info: ModelInfo) -> list[Line]:
