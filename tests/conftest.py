@@ -43,6 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Take two workers a core: half of the suite's time goes by in waiting for sockets."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long tests, so that no worker ends alone with one."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
@@ -76,7 +82,7 @@ def quick_limits() -> StreamLimits:
 async def eventually() -> Callable[..., Awaitable[Any]]:
     """Return a function that waits until a condition gives something true, and returns that."""
 
-    async def wait(condition: Callable[[], Any], timeout_s: float = 15.0) -> Any:
+    async def wait(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
         end = time.monotonic() + timeout_s
         while not (value := condition()):
             assert time.monotonic() < end, "the condition did not come true in time"

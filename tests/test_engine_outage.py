@@ -196,4 +196,4 @@ async def test_without_a_network_it_opens_on_what_is_stored(
     await eventually(lambda: status_section(offline).connection == "offline")
     assert offline.state == "connecting"
     assert "nothing listens" in status_section(offline).connection_note
-    await asyncio.wait_for(offline.close(), 5)
+    await asyncio.wait_for(offline.close(), 60)

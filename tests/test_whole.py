@@ -43,7 +43,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
     yield directory, process
     if process.poll() is None:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
@@ -133,7 +133,7 @@ async def test_capture_forecast_kill_and_go_on(
     await client.close()
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
-    process.wait(5)
+    process.wait(60)
     await until(lambda: ended(children))
     with contextlib.closing(open_reader(directory)) as reader:
         assert reader.candle_count() >= counted
@@ -147,7 +147,7 @@ async def test_capture_forecast_kill_and_go_on(
         await client.close()
     finally:
         again.terminate()
-        again.wait(20)
+        again.wait(60)
 
     with contextlib.closing(open_reader(directory)) as reader:
         stored = {symbol: reader.candles(symbol, "1m") for symbol in SYMBOLS}

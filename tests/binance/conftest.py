@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 8.0) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
     """Wait until `condition()` is true; fail after `timeout_s`."""
     end = time.monotonic() + timeout_s
     while not condition():

@@ -54,7 +54,7 @@ async def running(owner, *streams):
     try:
         yield owner
     finally:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await owner.supervisor.close()
             await task
 
@@ -422,7 +422,7 @@ async def test_messages_per_second_counts_the_last_second(stream_server, kit):
         await kit.until(lambda: owner.stats.streams == 1)
         await glued(stream_server.peers[0], kit, range(300))
         await kit.until(lambda: owner.stats.messages_per_s > 100)
-        await kit.until(lambda: owner.stats.messages_per_s == 0, timeout_s=4)
+        await kit.until(lambda: owner.stats.messages_per_s == 0)
 
 
 async def test_attempts_are_limited_in_a_sliding_window():

@@ -54,7 +54,7 @@ async def running(owner, *streams):
     try:
         yield owner
     finally:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await owner.supervisor.close()
             await task
 

@@ -30,7 +30,7 @@ async def watched(url, sessions, *streams, **options):
     try:
         yield supervisor
     finally:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await supervisor.close()
             await task
 

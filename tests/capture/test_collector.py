@@ -132,7 +132,7 @@ async def test_what_the_writer_did_not_take_is_counted_once(parts: Parts) -> Non
     writer = parts.store.writer
     writer._max_queued_rows = 0
     held, gate = threading.Event(), threading.Event()
-    blocked = writer.run(lambda _: (held.set(), gate.wait(10)))
+    blocked = writer.run(lambda _: (held.set(), gate.wait(60)))
     assert await asyncio.to_thread(held.wait, 10)
     parts.push(candle(0))
     await asyncio.sleep(0.01)

@@ -58,7 +58,7 @@ async def test_a_job_that_was_cancelled_before_its_turn_fetches_nothing(
         assert job is not None
         assert job_figures(job, None)["note"] == "It waits for its turn."
         assert await jobs.cancel(number) == 1
-        await asyncio.wait_for(jobs.do(job), 10)
+        await asyncio.wait_for(jobs.do(job), 60)
         assert keeper.pending == 0
         ended = read_job(store.reader, number)
         assert ended is not None

@@ -82,4 +82,4 @@ async def test_a_check_under_way_ends_with_the_engine(tmp_path: Path) -> None:
     await asyncio.sleep(0.01)
     check.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(check, 10)
+        await asyncio.wait_for(check, 60)

@@ -207,7 +207,7 @@ async def test_a_slow_disk_drops_and_counts_but_never_waits(
 
     def slowly(self: RecordingFile, receipt_ns: int, message: bytes) -> None:
         entered.set()
-        gate.wait(20)
+        gate.wait(60)
         write(self, receipt_ns, message)
 
     monkeypatch.setattr(RecordingFile, "write", slowly)

@@ -261,7 +261,7 @@ def test_a_mail_that_can_not_be_noted_waits_for_the_store_no_longer_than_it_may(
     made, _, _ = schedule(config)
     writer = captured_day.store.writer
     held = threading.Event()
-    waiting = writer.run(lambda _: held.wait(10))  # as a full disk holds all work up
+    waiting = writer.run(lambda _: held.wait(60))  # as a full disk holds all work up
     try:
         assert made._send(report, captured_day.start_ms) == Delivery(config.to)
         assert not waiting.done()

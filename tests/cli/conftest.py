@@ -146,7 +146,7 @@ class ScriptedEngine:
     def start(self) -> None:
         self.directory.mkdir(exist_ok=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     def close(self) -> None:
         if self._thread.is_alive() and self._loop is not None:

@@ -31,7 +31,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "tui.cli", *arguments]
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
         assert time.monotonic() < deadline
@@ -60,7 +60,7 @@ def exchange() -> Iterator[dict[str, Any]]:
     assert process.stdout is not None
     yield json.loads(process.stdout.readline())
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     process.stdout.close()
 
 
@@ -129,7 +129,7 @@ def test_engine_from_serve_to_stop(
         assert str(pid) in second.stderr
         stop = command("stop", "--data-dir", str(directory))
         assert subprocess.run(stop, timeout=60, cwd=ROOT, check=False).returncode == 0
-        _, said = serving.communicate(timeout=20)
+        _, said = serving.communicate(timeout=60)
     finally:
         serving.kill()
     assert serving.returncode == 0, said
@@ -184,7 +184,7 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         os.close(self._master)
 
 

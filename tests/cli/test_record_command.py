@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KLINETOP = (sys.executable, "-m", "tui.cli")
 MARKETS = ("--symbols", "BTCUSDT,LTCUSDT")
-LIMIT_S = 40.0
+LIMIT_S = 90.0
 SPEED = "120"
 
 
@@ -120,7 +120,7 @@ def test_what_was_recorded_before_a_kill_is_what_a_replay_shows(
             assert (book["best_bid"], book["best_ask"]) == _top_of(lines, symbol)
     finally:
         served.terminate()
-        served.wait(20)
+        served.wait(60)
 
 
 def _ended(found: dict[str, Any]) -> dict[str, Any] | None:
@@ -163,7 +163,7 @@ def test_ctrl_c_ends_in_order_and_prints_the_files(addresses: list[str], tmp_pat
     with start(addresses, output, "--streams", "trade,!miniTicker@arr", "--json") as process:
         eventually(lambda: len(recorded(output)) > 20)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     figures = json.loads(out)
     lines = recorded(output)

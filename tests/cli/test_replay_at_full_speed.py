@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BEGIN_MS = 1_723_161_540_000  # a full minute
 LAST_UPDATE = 60
-LIMIT_S = 30.0
+LIMIT_S = 90.0
 START = (sys.executable, "-m", "tui.cli", "serve", "--speed")
 
 
@@ -48,7 +48,7 @@ def served(directory: Path, tmp_path: Path, request: pytest.FixtureRequest) -> I
     )
     yield directory
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 @pytest.mark.parametrize("served", ["max"], indirect=True)

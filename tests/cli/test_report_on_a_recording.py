@@ -49,7 +49,7 @@ def replayed(tmp_path: Path, engine_status: Callable[[Path], dict[str, Any]]) ->
             time.sleep(0.05)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     return directory
 
 

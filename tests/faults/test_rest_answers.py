@@ -150,7 +150,7 @@ async def test_case_22_a_market_that_rest_does_not_know_for_a_while(
     await asyncio.sleep(0.5)
     running.faults.clear_rest()
     for symbol in PAIR:
-        await asyncio.wait_for(retried(engine, symbol), 10)
+        await asyncio.wait_for(retried(engine, symbol), 60)
     await stored_equals_truth(engine, running)
     assert engine.store.reader.quarantine_count() == 0
 

@@ -195,7 +195,7 @@ async def test_case_07_failures_of_name_and_tls_are_told_and_bounded(
     assert {"dns": "streams.invalid", "tls": "No secure connection"}[kind] in note
     tried = engine.supervisor.stats.attempts
     await eventually(lambda: engine.supervisor.stats.attempts > tried)
-    await asyncio.wait_for(engine.close(), 5)
+    await asyncio.wait_for(engine.close(), 60)
     bounded(engine, 150)
 
 

@@ -95,7 +95,7 @@ class Trainer:
     def close(self) -> None:
         if not self.process.stdin.closed:
             self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process.stdout.close()
 
 

@@ -302,7 +302,7 @@ async def test_a_spoiled_champion_gives_way_with_a_notice(exchange, trained):
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  a condition of any kind
             await asyncio.sleep(0.01)
 

@@ -91,7 +91,7 @@ def engine(
     yield (sys.executable, str(script))
     asyncio.run(stop_engine(settings))
     for one in started:
-        one.process.wait(timeout=10)
+        one.process.wait(timeout=60)
 
 
 async def stop_engine(settings: Settings) -> None:
@@ -102,7 +102,7 @@ async def stop_engine(settings: Settings) -> None:
         return
     await client.ask(contract.Stop())
     await client.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while path.exists():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -162,7 +162,7 @@ async def test_a_killed_engine_leaves_a_socket_that_the_next_one_replaces(
         await client.ask(contract.Retrain("BTCUSDT", "1m", wait=True))
     await client.close()
     assert connector.process is not None
-    connector.process.wait(timeout=10)
+    connector.process.wait(timeout=60)
     with pytest.raises(EngineGone, match="ended by SIGKILL"):
         await connector()
     fresh = await launch.attach_or_start(settings, command=engine)
@@ -204,7 +204,7 @@ def test_a_long_log_is_rotated(settings: Settings, monkeypatch: pytest.MonkeyPat
     log = settings.directory / "engine.log"
     log.write_text("x" * 11)
     started = launch.start_engine(settings, command=(sys.executable, "-c", "print('hi')"))
-    assert started.process.wait(timeout=10) == 0
+    assert started.process.wait(timeout=60) == 0
     assert log.read_text() == "hi\n"
     assert (settings.directory / "engine.log.1").read_text() == "x" * 11
 
@@ -234,7 +234,7 @@ asyncio.run(main())
             [sys.executable, "-c", program, str(log)],
             stdout=out,
             stderr=out,
-            timeout=20,
+            timeout=60,
             check=True,
         )
     assert (short_directory / "engine.log.1").read_text() == "x" * 11 + "\n"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def until(condition: Any, timeout_s: float = 5.0) -> None:
+async def until(condition: Any, timeout_s: float = 60.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -33,7 +33,7 @@ async def raw(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 
 
 async def answer_of(reader: asyncio.StreamReader) -> contract.Answer:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         length = int.from_bytes(await reader.readexactly(4), "big")
         return contract.decode_answer(await reader.readexactly(length))
 

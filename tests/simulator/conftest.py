@@ -111,7 +111,7 @@ async def start(market):
 def receive():
     """Return a function that reads JSON messages until one satisfies a condition."""
 
-    async def read(socket, until=lambda _: True, timeout_s=10.0):
+    async def read(socket, until=lambda _: True, timeout_s=60.0):
         messages = []
         deadline = time.monotonic() + timeout_s
         while True:

@@ -36,7 +36,7 @@ def test_it_says_where_it_is_and_ends_when_standard_input_closes():
         with urllib.request.urlopen(f"{ready['rest_url']}/api/v3/time", timeout=5) as answer:
             assert json.load(answer)["serverTime"] >= 1795000012345
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read() == ""
 
 
@@ -44,7 +44,7 @@ def test_it_ends_on_sigterm():
     with program() as process:
         assert process.stdout.readline()
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read() == ""
 
 
@@ -52,7 +52,7 @@ def test_a_port_in_use_is_one_sentence():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with program("--port", str(port)) as process:
-            assert process.wait(20) == 2
+            assert process.wait(60) == 2
             text = process.stderr.read()
     assert text.startswith(f"The simulated exchange can not listen on 127.0.0.1:{port}")
     assert text.count("\n") == 1
@@ -69,7 +69,7 @@ def test_a_port_in_use_is_one_sentence():
 )
 def test_wrong_options_are_refused(options, words):
     with program(*options) as process:
-        assert process.wait(20) == 2
+        assert process.wait(60) == 2
         text = process.stderr.read()
     assert words in text
     assert "Traceback" not in text

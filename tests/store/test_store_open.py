@@ -242,7 +242,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
             DirectoryLock.acquire(tmp_path)
         assert caught.value.pid == holder.pid
         holder.kill()
-        holder.wait(10)
+        holder.wait(60)
     DirectoryLock.acquire(tmp_path).release()
 
 

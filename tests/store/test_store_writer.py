@@ -34,7 +34,7 @@ while True:
 """
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "timed out"
@@ -52,7 +52,7 @@ def test_kill_at_any_moment_loses_nothing_that_was_acknowledged(tmp_path: Path) 
             threading.Event().wait(chance.random() * 0.03)
             process.kill()
             lines += process.stdout.readlines()
-            process.wait(10)
+            process.wait(60)
         acknowledged = [int(line) for line in lines if line.endswith("\n")][-1]
         with Store.open(tmp_path, source="live") as store:
             times = [candle.open_time_ms for candle in store.reader.candles(*SERIES)]

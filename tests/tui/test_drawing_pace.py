@@ -228,7 +228,7 @@ async def test_ages_and_counters_do_not_keep_the_pull_quick(desk, news, interval
     pacer = Pacer(100.0, clock=lambda: now["s"])
     link = EngineLink(engine.connect, user, pacer=pacer, meter=LinkMeter(), wall_ms=lambda: 7)
     task = asyncio.create_task(link.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not user.revision:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         parts = {
