@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.style import Style
 
+    from engine.service.contract import StatusSection
     from tui.cells import Line
     from tui.model import DeskModel
 
@@ -92,9 +93,9 @@ def _left(model: DeskModel) -> list[Piece]:
         Piece(7, (("klinetop", palette.bright), (" ", palette.text))),
         Piece(NEVER, ((f"{dot} {model.connection}", style),)),
     ]
-    if status is not None and status.source != "live":
-        tag = f" {status.source.upper()} {speed_tag(status.speed, is_ascii=glyphs.is_ascii)} "
-        pieces.append(Piece(NEVER, ((tag, palette.warn + palette.last_price),)))
+    tag = source_tag(status, is_ascii=glyphs.is_ascii) if status is not None else ""
+    if tag:
+        pieces.append(Piece(NEVER, ((f" {tag} ", palette.warn + palette.last_price),)))
     if model.frozen_since_wall_ms is not None:
         held = formats.duration((model.wall_ms() - model.frozen_since_wall_ms) / 1000)
         pieces.append(Piece(NEVER, ((f" FROZEN {held} ", palette.warn + palette.last_price),)))
@@ -103,6 +104,20 @@ def _left(model: DeskModel) -> list[Piece]:
     if status is not None and model.link.is_up:
         pieces.extend(_feed(model))
     return pieces
+
+
+def source_tag(status: StatusSection, *, is_ascii: bool) -> str:
+    """Return what tells this market from Binance's: DEMO 20x, REPLAY 60x, SIM, or a host's name."""
+    if status.source == "live":
+        name = "SIM" if is_loopback(status.source_note) else status.source_note
+        is_plain = not name or status.speed == 1
+        return name if is_plain else f"{name} {speed_tag(status.speed, is_ascii=is_ascii)}"
+    return f"{status.source.upper()} {speed_tag(status.speed, is_ascii=is_ascii)}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host` is this machine, where only a simulated exchange listens."""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def speed_tag(speed: float, *, is_ascii: bool) -> str:
@@ -147,9 +162,18 @@ def _right(model: DeskModel) -> list[Piece]:
         Piece(5, ((f"{engine} {formats.duration(status.uptime_s)}", style),)),
         Piece(8, ((_counted(status.markets, "market"), palette.text),)),
         Piece(8, ((f"{formats.compact(status.candles)} candles", palette.text),)),
-        Piece(3, ((f"{formats.clock(model.exchange_now_ms())} UTC", palette.bright),)),
+        Piece(*_clock(model, is_today=status.source == "live" and not status.source_note)),
     ]
     return pieces if model.link.is_up else []
+
+
+def _clock(model: DeskModel, *, is_today: bool) -> tuple[int, tuple[Cell, ...]]:
+    """Return the exchange's clock, with its date where that may be any and must not be missed."""
+    now_ms, palette = model.exchange_now_ms(), model.palette
+    clock = (f"{formats.clock(now_ms)} UTC", palette.bright)
+    if is_today:
+        return 3, (clock,)
+    return 1, ((f"{formats.date(now_ms)} ", palette.bright), clock)
 
 
 def banner(model: DeskModel) -> Line:

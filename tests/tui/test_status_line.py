@@ -101,3 +101,31 @@ def test_a_long_banner_takes_two_lines_and_no_more():
         assert all(width_of(one) <= width for one in lines)
     assert line_text(folded(line, 60, 2)[-1]).rstrip().endswith("…")
     assert "…" not in line_text(folded(line, 120, 2)[-1])
+
+
+@pytest.mark.parametrize(
+    ("host", "speed", "tag"),
+    [
+        ("127.0.0.1", 1.0, "SIM"),
+        ("localhost", 5.0, "SIM 5\u00d7"),
+        ("api.other.exchange", 1.0, "api.other.exchange"),
+    ],
+)
+def test_a_host_that_is_not_binances_is_tagged(model, desk, host, speed, tag):
+    status = desk.status(source_note=host, speed=speed)
+    model.state.apply(desk.full_frame(status=status), wall_ms=desk.WALL_MS)
+    for width in (60, 80, 160):
+        assert f" {tag} " in line_text(status_line(model, width))
+
+
+def test_binances_own_hosts_have_no_tag_and_no_date(model):
+    text = line_text(status_line(model, 160))
+    assert "SIM" not in text
+    assert "2026-" not in text
+
+
+@pytest.mark.parametrize("width", [66, 80, 120, 160])
+def test_a_replay_shows_its_date(model, desk, width):
+    status = desk.status(source="replay", speed=60.0, source_note="BTCUSDT-1m-2026-11.zip")
+    model.state.apply(desk.full_frame(status=status), wall_ms=desk.WALL_MS)
+    assert "2026-11-22 21:48:07 UTC" in line_text(status_line(model, width))

@@ -75,6 +75,7 @@ async def test_every_pane_shows_what_the_engine_tells(desk, app):
         "known in 4:53",
         "21:48:06.830",
         "buy ",
+        "buy and Δ of 1 min",
         "v12 · 2 h old",
     ):
         assert part in text, part
@@ -248,7 +249,7 @@ async def test_g_groups_the_book_and_a_new_focus_forgets_it(desk, app, engine):
         await live(desk, app, pilot)
         await pilot.press("2", "g", "g")
         await desk.until(pilot, lambda: engine.views[-1].ladder_step == pytest.approx(0.1))
-        await desk.until(pilot, lambda: "step 0.1" in desk.screen_text(app))
+        await desk.until(pilot, lambda: "2 order book  step 0.1 " in desk.screen_text(app))
         app.focus_symbol("ETHUSDT")
         await desk.until(pilot, lambda: engine.views[-1].ladder_step == 0.0)
 
@@ -396,7 +397,12 @@ async def test_invented_data_are_labelled(desk, app, engine):
     )
     async with app.run_test(size=FULL) as pilot:
         await live(desk, app, pilot)
-        await desk.until(pilot, lambda: desk.screen_text(app).count("derived from candles") == 2)
+        await desk.until(
+            pilot, lambda: desk.screen_text(app).count("invented: made of candles") == 2
+        )
+        assert "2 order book  invented" in desk.screen_text(app)
+        assert "6 trades  invented" in desk.screen_text(app)
+        assert "2026-11-22 21:48:07 UTC" in desk.screen_text(app)
         assert "REPLAY 60\u00d7" in desk.screen_text(app)
 
 

@@ -100,7 +100,7 @@ def test_heat_strip_never_rounds_a_loss_away(glyphs: Glyphs) -> None:
 
 
 def test_ascii_glyphs_are_ascii() -> None:
-    for name in ASCII.__dataclass_fields__:
+    for name in ASCII.__struct_fields__:
         value = getattr(ASCII, name)
         assert isinstance(value, bool) or value.isascii(), name
 

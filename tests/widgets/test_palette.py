@@ -1,5 +1,4 @@
-from dataclasses import fields
-
+import msgspec
 import pytest
 from rich.color import Color, ColorSystem
 from rich.style import Style
@@ -27,7 +26,7 @@ def contrast(one: Color, other: Color) -> float:
 
 
 def styles(palette: Palette) -> dict[str, Style]:
-    found = {field.name: getattr(palette, field.name) for field in fields(palette)}
+    found = {field.name: getattr(palette, field.name) for field in msgspec.structs.fields(palette)}
     return {name: value for name, value in found.items() if isinstance(value, Style)}
 
 

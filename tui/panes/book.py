@@ -105,13 +105,15 @@ class BookPane(Pane):
         if book is None or book.symbol != self.model.view.focused:
             return
         step = self.model.view.ladder_step
-        self.set_title(right=(self._state(),))
-        foot: list[Cell] = []
+        left: list[Cell] = [("invented", palette.warn)] if book.made_up else []
         if step:
-            foot.append((f"step {step:g}", palette.accent))
-        if book.made_up:
-            foot.append((f"{' ' if step else ''}derived from candles", palette.warn))
-        self.set_foot(foot)
+            left = [(f"step {formats.plain(step, book.price_decimals)}", palette.bright)]
+        state, style = self._state()
+        # Where both do not fit, the age gives way.
+        if left and not self.has_room_for(left, ((state, style),)):
+            state = state.split(" ", 1)[0]
+        self.set_title(left, ((state, style),))
+        self.set_foot((("invented: made of candles", palette.warn),) if book.made_up else ())
 
     def _state(self) -> Cell:
         book, palette = self.model.state.book, self.model.palette

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tui.cells import fit, pad, spread, width_of
+from tui.cells import fit, spread, width_of
 from tui.widgets import formats
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def market_lines(model: DeskModel, row: TickerRow, width: int) -> list[Line]:
         ((f" {row.symbol} ", palette.bright), (rule, palette.frame), (" 24 h", palette.dim)),
         _pair(model, ("high", high), ("volume", formats.compact(row.volume)), width),
         _pair(model, ("low", low), ("in quote", formats.compact(row.quote_volume)), width),
-        (_label(model, "range"), *_range(model, row, width - _LABEL - 1)),
+        (_label(model, "last at"), *_range(model, row, width - _LABEL - 1)),
         (),
         _pair(model, ("ask", ask), ("spread", _spread(row)), width),
         _pair(model, ("bid", bid), ("", _spread_bps(row)), width),
@@ -49,22 +49,24 @@ def _pair(model: DeskModel, one: tuple[str, str], other: tuple[str, str], width:
 
 
 def _range(model: DeskModel, row: TickerRow, room: int) -> Line:
-    """Return a track from the day's low to its high with a mark where the last price stands."""
+    """Return a track from the day's low to its high with a mark where the last price stands.
+
+    `low ─────●── high`, or the share of the way from low to high where that does not fit.
+    """
     palette, glyphs = model.palette, model.glyphs
     if row.last is None or row.low is None or row.high is None or row.high <= row.low:
         return ((formats.UNKNOWN, palette.dim),)
     place = min(1.0, max(0.0, (row.last - row.low) / (row.high - row.low)))
-    share = f"{place * 100:3.0f} %"
-    cells = min(_TRACK_MAX, room - len(share) - 1)
+    cells = min(_TRACK_MAX, room - len("low  high"))
     if cells < 5:
-        return ((share, palette.text),)
+        return ((f"{place * 100:.0f} % of low to high", palette.text),)
     at = round(place * (cells - 1))
     return (
+        ("low ", palette.dim),
         (glyphs.dash * at, palette.dim),
-        (glyphs.dot, palette.accent),
+        (glyphs.dot, palette.bright),
         (glyphs.dash * (cells - 1 - at), palette.dim),
-        pad(room - cells - len(share)),
-        (share, palette.text),
+        (" high", palette.dim),
     )
 
 

@@ -103,6 +103,11 @@ class Pane(Widget, can_focus=True, can_focus_children=False):
         self._left, self._right = tuple(left), tuple(right)
         self._retitle()
 
+    def has_room_for(self, left: Sequence[Cell], right: Sequence[Cell]) -> bool:
+        """Return whether both stand whole in the top line."""
+        name = len(f"{self.number} {PANE_TITLES[self.NAME]} ")
+        return name + width_of(left) + width_of(right) + 8 <= self.size.width
+
     def set_foot(self, cells: Sequence[Cell] = ()) -> None:
         """Put `cells` into the bottom line; none takes them away."""
         foot = tuple(cells)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tui.model import DeskModel
 
 METER_MAX = 24
+WINDOW = "1 min"
 
 
 class TradesPane(Pane):
@@ -65,9 +66,13 @@ class TradesPane(Pane):
             note=section.note or "no trades yet",
         )
         self._pressure.show((self._pressure_line(section),))
-        self.set_title()
-        made_up = ("derived from candles", self.model.palette.warn)
-        self.set_foot((made_up,) if section.made_up else ())
+        palette = self.model.palette
+        left = (("invented", palette.warn),) if section.made_up else ()
+        window = (f"buy and {self._delta_name} of {WINDOW}", palette.dim)
+        if not self.has_room_for(left, (window,)):
+            window = (f"{self._delta_name} of {WINDOW}", palette.dim)
+        self.set_title(left, (window,))
+        self.set_foot((("invented: made of candles", palette.warn),) if section.made_up else ())
 
     def figure(self) -> Cell:
         """Return the buyers' share."""
@@ -82,6 +87,10 @@ class TradesPane(Pane):
             return None
         return section
 
+    @property
+    def _delta_name(self) -> str:
+        return "delta" if self.model.glyphs.is_ascii else "Δ"
+
     def _style(self, share: float) -> Style:
         palette = self.model.palette
         return palette.up if share > 0.5 else palette.down if share < 0.5 else palette.text
@@ -89,10 +98,9 @@ class TradesPane(Pane):
     def _pressure_line(self, section: TradesSection) -> Line:
         palette, glyphs = self.model.palette, self.model.glyphs
         if section.buy_share is None:
-            return ((" buyers 1 min: -", palette.dim),)
+            return ((" no trade in it", palette.dim),)
         label = f" {formats.share(section.buy_share):>5}"
-        name = "delta" if glyphs.is_ascii else "Δ"
-        delta = f"{name} {formats.signed(section.delta, 3)} "
+        delta = f"{self._delta_name} {formats.signed(section.delta, 3)} "
         room = min(METER_MAX, self.inner_width - len(label) - len(delta) - 6)
         left: list[Cell] = [(" buy ", palette.dim)]
         if room >= 4:

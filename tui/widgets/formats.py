@@ -21,6 +21,12 @@ def price(value: float | None, decimals: int) -> str:
     return f"{value:,.{max(0, decimals)}f}"
 
 
+def plain(value: float, decimals: int) -> str:
+    """Return at most `decimals` places without trailing zeros: `0.1`, `10`, `1,000`."""
+    text = price(value, decimals)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def quantity(value: float | None, decimals: int) -> str:
     """Return a quantity with exactly `decimals` places and thousands separators."""
     return price(value, decimals)
@@ -146,6 +152,11 @@ def clock_ms(time_ms: float | None) -> str:
 def minute(time_ms: float | None) -> str:
     """Return hour and minute in UTC, `21:48`."""
     return clock(time_ms)[:5]
+
+
+def date(time_ms: float | None) -> str:
+    """Return the date in UTC, `2026-11-22`."""
+    return stamp(time_ms).partition(" ")[0]
 
 
 def day(time_ms: float | None) -> str:
