@@ -1,11 +1,15 @@
-"""The terminal driver (POSIX only): writes only what differs, and meters it."""
+"""The terminal driver (POSIX only): writes only what differs, meters it, and is quick with keys."""
 
 from __future__ import annotations
 
+import codecs
+import os
+import selectors
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from textual.drivers.linux_driver import LinuxDriver
 
+from tui.key_parser import KeyParser, lone_escape_s
 from tui.pace import LinkMeter, MeteredFile
 
 if TYPE_CHECKING:
@@ -14,6 +18,9 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from tui.screen_diff import ScreenDiff
+
+LEAVING_POLL_S = 0.1
+READ_BYTES = 4096
 
 
 def metered_driver(meter: LinkMeter, diff: ScreenDiff) -> type[Driver]:
@@ -32,5 +39,20 @@ def metered_driver(meter: LinkMeter, diff: ScreenDiff) -> type[Driver]:
             if written:
                 meter.queued += len(written)
                 super().write(written)
+
+        def run_input_thread(self) -> None:
+            """Read keys and dispatch them until the driver is told to leave."""
+            parser = KeyParser(lone_esc_s=lone_escape_s(os.environ), debug=self._debug)
+            decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+            with selectors.SelectSelector() as selector:
+                selector.register(self.fileno, selectors.EVENT_READ)
+                while not self.exit_event.is_set():
+                    wait_s = parser.wait_s
+                    if selector.select(LEAVING_POLL_S if wait_s is None else wait_s):
+                        text = decode(os.read(self.fileno, READ_BYTES))
+                        for message in parser.feed(text) if text else ():
+                            self.process_message(message)
+                    for message in parser.tick():
+                        self.process_message(message)
 
     return MeteredDriver
