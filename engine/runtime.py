@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from engine.binance.stream_types import StreamLimits
+    from engine.market.kline_layout import KlineHints
     from engine.market.symbol import SymbolInfo
     from engine.settings import Settings
     from engine.store import ImportResult, Store
@@ -349,10 +350,12 @@ class Engine:
         self.roster.watchlist_changed()
         self.subscriptions.refresh()
 
-    async def import_file(self, path: str, symbol: str, interval: str) -> ImportResult:
-        """Import a kline CSV file, off the loop."""
+    async def import_file(
+        self, path: str, symbol: str, interval: str, hints: KlineHints
+    ) -> ImportResult:
+        """Import a kline file, off the loop."""
         result = await asyncio.to_thread(
-            imports.import_kline_file, self.store, Path(path), symbol.upper(), interval
+            imports.import_kline_file, self.store, Path(path), symbol.upper(), interval, hints
         )
         await self.history.reload(symbol.upper(), interval)
         return result

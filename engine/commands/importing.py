@@ -9,16 +9,19 @@ import click
 
 from engine.commands.asking import ask, run_async, running_engine
 from engine.commands.guard import FAILURE, USAGE, CommandError, exit_status
+from engine.commands.import_words import say_counts, say_sum, trial_lines
 from engine.commands.options import KlinetopCommand, settings_of
 from engine.commands.output import emit_json, say
 from engine.commands.retention import pruned_before_ms, warn_of_pruning
 from engine.commands.stored import plain_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from engine.market.kline_layout import KlineHints
     from engine.settings import Settings
-    from engine.store import Store
+
+Counts = dict[str, Any]
 
 
 class _Work(NamedTuple):
@@ -29,10 +32,42 @@ class _Work(NamedTuple):
     interval: str
 
 
-@click.command("import", cls=KlinetopCommand, short_help="Import kline CSV files.")
+class _Words(NamedTuple):
+    """What the user says about all files, as typed."""
+
+    columns: dict[str, str]
+    timezone: str
+    date_format: str
+
+    def hints(self) -> KlineHints:
+        from engine.market.kline_layout import kline_hints
+
+        return kline_hints(*self)
+
+
+@click.command("import", cls=KlinetopCommand, short_help="Import kline files of any usual making.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--symbol", help="The market; unset, the file's name tells (BTCUSDT-1m-2024-12.zip).")
 @click.option("--interval", help="The interval of the candles; unset, the file's name tells.")
+@click.option(
+    "--columns",
+    metavar="OURS=THEIRS,…",
+    help="Which column is which, where the header does not tell: open_time=Date,close=Last, "
+    "or by number: open_time=1,close=5.",
+)
+@click.option(
+    "--timezone",
+    metavar="ZONE",
+    default="UTC",
+    help="The zone of clock times that name none, such as Europe/Berlin or +08:00.  [default: UTC]",
+)
+@click.option(
+    "--date-format",
+    metavar="PATTERN",
+    default="",
+    help="How times are written that may be day-first or month-first: '%d/%m/%Y %H:%M'.",
+)
+@click.option("--dry-run", is_flag=True, help="Show how the files are read, and store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 @click.pass_context
 def import_file(
@@ -40,51 +75,74 @@ def import_file(
     files: tuple[Path, ...],
     symbol: str | None,
     interval: str | None,
+    columns: str | None,
+    timezone: str,
+    date_format: str,
+    dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Import kline CSV FILES (plain, gz or zip) into the store; a directory means all in it.
+    """Import kline FILES into the store; a directory means all in it.
 
-    Files of Binance's public archive need no options: their names tell market and interval, and a
-    CHECKSUM file beside one must fit. Rows that hold no candle go to quarantine with their line
-    number, and the rest is stored. Of many files one that can not be imported is told and left out.
+    CSV, JSON, Parquet and Feather, plain or packed (zip, gz, xz, bz2, zst), of Binance's archive
+    and of most tools; docs/import.md tells which. Names such as BTCUSDT-1m-2024-12.zip tell market
+    and interval, and a CHECKSUM file beside one must fit. Rows that hold no candle go to quarantine
+    with their line number, and the rest is stored. Of many files one that can not be imported is
+    told and left out.
     """
+    from engine.market.kline_columns import parse_columns
+
     settings = settings_of(ctx)
-    works = _works(files, symbol, interval)
-    told: list[dict[str, Any]] = []
-    for work, counts in run_async(_all(settings, works)):
-        told.append(
-            {"file": str(work.file), "symbol": work.symbol, "interval": work.interval, **counts}
-        )
+    words = _Words(parse_columns(columns) if columns else {}, timezone, date_format)
+    hints = words.hints()
+    several = len(files) > 1 or any(file.is_dir() for file in files)
+    works, odd = _works(files, symbol, interval)
+    if dry_run:
+        results = list(_tried(works, hints, aloud=not as_json))
+    else:
+        results = run_async(_all(settings, works, words))
+    told = [*odd, *(_told(work, counts) for work, counts in results)]
     if as_json:
-        emit_json(told if len(told) > 1 or any(file.is_dir() for file in files) else told[0])
+        emit_json(told if several else told[0])
     done = [one for one in told if "error" not in one]
     if len(told) > 1:
-        _say_sum(done, [one for one in told if "error" in one])
-    _warn_of_retention(settings, works)
-    nothing = [one for one in done if one["rows"] and one["rows"] == one["quarantined"]]
-    return FAILURE if nothing or len(done) < len(told) else 0
+        say_sum(done, [one for one in told if "error" in one])
+    if not dry_run:
+        _warn_of_retention(settings, works)
+    return FAILURE if len(done) < len(told) or any(map(_is_partial, done)) else 0
 
 
-def _works(files: Sequence[Path], symbol: str | None, interval: str | None) -> list[_Work]:
-    """Return what is to be imported into which series.
+def _told(work: _Work, counts: Counts) -> Counts:
+    return {"file": str(work.file), "symbol": work.symbol, "interval": work.interval, **counts}
+
+
+def _is_partial(counts: Counts) -> bool:
+    return bool(counts.get("broke_off") or counts.get("left_out"))
+
+
+def _works(
+    files: Sequence[Path], symbol: str | None, interval: str | None
+) -> tuple[list[_Work], list[Counts]]:
+    """Return what is to be imported into which series, and the files that do not tell theirs.
 
     Raises:
-        CommandError: when a file's series is neither said nor told by its name.
+        CommandError: when there is nothing but such files.
     """
     from engine.market.interval import parse_interval
-    from engine.store.archive import kline_files, series_of
+    from engine.store.archive import kline_files, series_in
 
     market = plain_symbol(symbol) if symbol is not None else None
     name = parse_interval(interval).name if interval is not None else None
-    works = []
+    works: list[_Work] = []
+    odd: list[Counts] = []
     for file in kline_files(files):
-        told = series_of(file)
-        if (market is None or name is None) and told is None:
-            raise CommandError(
+        told = None if market and name else series_in(file)
+        if told is None and (market is None or name is None):
+            sentence = (
                 f"The name {file.name} does not tell market and interval, as "
-                "BTCUSDT-1m-2024-12.zip does; say --symbol and --interval.",
-                status=USAGE,
+                "BTCUSDT-1m-2024-12.zip does; say --symbol and --interval."
             )
+            odd.append({"file": str(file), "error": sentence})
+            continue
         works.append(
             _Work(
                 file,
@@ -92,13 +150,34 @@ def _works(files: Sequence[Path], symbol: str | None, interval: str | None) -> l
                 name or (told.interval if told else ""),
             )
         )
-    return works
+    if not works:
+        raise CommandError(odd[0]["error"], status=USAGE)
+    for one in odd:
+        say(f"{one['error']} It is left out.")
+    return works, odd
 
 
-async def _all(settings: Settings, works: Sequence[_Work]) -> list[tuple[_Work, dict[str, Any]]]:
+def _tried(
+    works: Sequence[_Work], hints: KlineHints, *, aloud: bool
+) -> Iterator[tuple[_Work, Counts]]:
+    from engine.store.dry_run import try_kline_file
+
+    def one(work: _Work) -> Counts:
+        found = try_kline_file(work.file, work.symbol, work.interval, hints)
+        if aloud:
+            for line in trial_lines(work.file.name, work.symbol, work.interval, found):
+                click.echo(line)
+        return found.as_dict()
+
+    yield from _each(works, one)
+
+
+async def _all(
+    settings: Settings, works: Sequence[_Work], words: _Words
+) -> list[tuple[_Work, Counts]]:
     client = await running_engine(settings)
     if client is None:
-        return list(_alone(settings, works))
+        return list(_alone(settings, works, words.hints()))
     from engine.service.client import EngineProblem
 
     source = client.welcome.source
@@ -112,16 +191,16 @@ async def _all(settings: Settings, works: Sequence[_Work]) -> list[tuple[_Work, 
     done = []
     for work in works:
         try:
-            counts = await _by_engine(settings, work)
+            counts = await _by_engine(settings, work, words)
         except EngineProblem as error:
             counts = _refusal(error, len(works))
         else:
-            _say_counts(work.file.name, counts)
+            say_counts(work.file.name, counts)
         done.append((work, counts))
     return done
 
 
-async def _by_engine(settings: Settings, work: _Work) -> dict[str, Any]:
+async def _by_engine(settings: Settings, work: _Work, words: _Words) -> Counts:
     from engine.service.contract import Import
 
     client = await running_engine(settings)
@@ -129,49 +208,43 @@ async def _by_engine(settings: Settings, work: _Work) -> dict[str, Any]:
         raise CommandError(
             "The engine stopped meanwhile; import the rest again, nothing is stored twice."
         )
-    return (await ask(client, Import(str(work.file.resolve()), work.symbol, work.interval))).data
+    request = Import(str(work.file.resolve()), work.symbol, work.interval, *words)
+    return (await ask(client, request)).data
 
 
-def _alone(settings: Settings, works: Sequence[_Work]) -> Iterator[tuple[_Work, dict[str, Any]]]:
+def _alone(
+    settings: Settings, works: Sequence[_Work], hints: KlineHints
+) -> Iterator[tuple[_Work, Counts]]:
     from engine.commands.fetching import own_store
-    from engine.store.errors import BadFile
+    from engine.store import import_kline_file
 
     with own_store(settings) as store:
-        for work in works:
-            try:
-                counts = _import(store, work)
-            except BadFile as error:
-                counts = _refusal(error, len(works))
-            else:
-                _say_counts(work.file.name, counts)
-            yield work, counts
+
+        def one(work: _Work) -> Counts:
+            path = work.file.resolve()
+            counts = import_kline_file(store, path, work.symbol, work.interval, hints)._asdict()
+            say_counts(work.file.name, counts)
+            return counts
+
+        yield from _each(works, one)
 
 
-def _refusal(error: Exception, files: int) -> dict[str, Any]:
+def _each(works: Sequence[_Work], one: Callable[[_Work], Counts]) -> Iterator[tuple[_Work, Counts]]:
+    from engine.store.errors import BadFile
+
+    for work in works:
+        try:
+            yield work, one(work)
+        except BadFile as error:
+            yield work, _refusal(error, len(works))
+
+
+def _refusal(error: Exception, files: int) -> Counts:
     """Tell what is wrong with one of several files, so that the rest goes on; else raise it."""
     if files == 1 or exit_status(error) != USAGE:
         raise error
     say(str(error))
     return {"error": str(error)}
-
-
-def _import(store: Store, work: _Work) -> dict[str, Any]:
-    from engine.store import import_kline_file
-
-    return import_kline_file(store, work.file.resolve(), work.symbol, work.interval)._asdict()
-
-
-def _say_counts(name: str, counts: dict[str, Any]) -> None:
-    say(
-        f"{name}: {counts['rows']:,} rows read, {counts['inserted']:,} candles stored, "
-        f"{counts['changed']:,} changed, {counts['unchanged']:,} known already, "
-        f"{counts['quarantined']:,} quarantined."
-    )
-    for fault in counts["faults"]:
-        say(f"  {fault}")
-    untold = counts["quarantined"] - len(counts["faults"])
-    if untold > 0:
-        say(f"  and {untold:,} more; the table quarantine of the database holds all of them.")
 
 
 def _warn_of_retention(settings: Settings, works: Sequence[_Work]) -> None:
@@ -190,15 +263,3 @@ def _warn_of_retention(settings: Settings, works: Sequence[_Work]) -> None:
                 return
     finally:
         reader.close()
-
-
-def _say_sum(done: Sequence[dict[str, Any]], refused: Sequence[dict[str, Any]]) -> None:
-    stored = sum(one["inserted"] for one in done)
-    seconds = sum(one["seconds"] for one in done)
-    rows = sum(one["rows"] for one in done)
-    files = f"{len(done):,} file{'s' * (len(done) != 1)}"
-    say(f"{files}: {rows:,} rows read, {stored:,} candles stored in {seconds:,.1f} s.")
-    if refused:
-        names = ", ".join(Path(one["file"]).name for one in refused[:5])
-        more = f" and {len(refused) - 5:,} more" if len(refused) > 5 else ""
-        say(f"{len(refused):,} could not be imported: {names}{more}.")

@@ -18,6 +18,7 @@ from engine.capture.fills import Priority
 from engine.capture.subscriptions import Lease
 from engine.forecast.values import ForecastError
 from engine.market.interval import INTERVALS, UnknownInterval, parse_interval
+from engine.market.kline_layout import kline_hints
 from engine.service import contract, sections
 from engine.service.coverage_answers import CoverageAnswers
 from engine.service.figures import status_section, storage_section
@@ -330,7 +331,10 @@ class Desk:
         return contract.Done("The training job is cancelled.")
 
     async def _import(self, request: contract.Import) -> Answer:
-        result = await self._engine.import_file(request.path, request.symbol, request.interval)
+        hints = kline_hints(request.columns, request.timezone, request.date_format)
+        result = await self._engine.import_file(
+            request.path, request.symbol, request.interval, hints
+        )
         return contract.Done(data=result._asdict())
 
     async def _stop(self, _: contract.Stop) -> Answer:

@@ -173,11 +173,23 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
 
 
 class Import(msgspec.Struct, frozen=True, tag=True):
-    """Import a kline CSV file into the store."""
+    """Import a kline file into the store.
+
+    Attributes:
+        path: Absolute.
+        symbol: The market.
+        interval: Of its candles.
+        columns: Our column names to the file's, or to numbers of columns from 1.
+        timezone: Zone of clock times that name none.
+        date_format: Pattern of the times, of `datetime.strptime`; empty where they tell it.
+    """
 
     path: str
     symbol: str
     interval: str
+    columns: dict[str, str] = {}
+    timezone: str = "UTC"
+    date_format: str = ""
 
 
 class KeepHouse(msgspec.Struct, frozen=True, tag=True):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import re
-import zlib
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate, groupby, islice, pairwise
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from engine.market.candle import Candle
 from engine.market.interval import INTERVALS, Interval
-from engine.market.kline_csv import UnreadableKlineFile, number, read_rows, text_lines
+from engine.market.kline_csv import UnreadableKlineFile, number
+from engine.market.kline_files import read_klines
 from engine.simulator.candles import join
-from engine.simulator.recording import raw_lines
 from engine.simulator.replay_fills import UNKNOWN_COUNT
 from engine.simulator.replay_parts import ReplayError, decimals_in, parse_start, symbol_info
 
@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 
 _SYMBOL = re.compile(r"([^\W_]+)(?:[-_.]|$)")
 _HISTORY_SHARE = 0.6
-_SNIFFED = 4  # lines
+_SNIFFED = 4  # rows
 _ZIP = b"PK\x03\x04"
 _USUAL_SHARE = 0.99
 _SAMPLE = 2000  # rows that tell the decimals
@@ -128,9 +128,9 @@ def is_kline_file(path: Path) -> bool:
             return True
         file.seek(0)
         try:
-            start = [line.decode(errors="replace") for line in islice(raw_lines(file), _SNIFFED)]
-            return any(isinstance(row, Candle) for row in read_rows(start))
-        except (UnreadableKlineFile, EOFError, zlib.error, gzip.BadGzipFile):
+            rows = islice(read_klines(file, path.name), _SNIFFED)
+            return any(isinstance(row, Candle) for row in rows)
+        except UnreadableKlineFile:
             return False
 
 
@@ -200,15 +200,26 @@ def _read(path: Path) -> tuple[list[Candle], int]:
     bad_rows = 0
     try:
         with path.open("rb") as file:
-            for row in read_rows(text_lines(file, path.name)):
+            for row in read_klines(file, path.name):
                 if isinstance(row, Candle):
-                    candles.append(row)
+                    candles.append(_with_quote_volume(row))
                 else:
                     bad_rows += 1
                     _logger.warning("%s line %d: %s", path.name, row.line_number, row.reason)
     except UnreadableKlineFile as error:
         raise ReplayError(str(error)) from error
     return candles, bad_rows
+
+
+def _with_quote_volume(candle: Candle) -> Candle:
+    """Give a candle that lacks it a quote volume: the volume at the candle's typical price.
+
+    The exchange's messages know no unknown amount.
+    """
+    if candle.quote_volume is not None:
+        return candle
+    price = (candle.high + candle.low + candle.close) / 3
+    return msgspec.structs.replace(candle, quote_volume=round(candle.volume * price, 8))
 
 
 def _history(symbol: str, interval: Interval, rows: list[Candle], bad_rows: int) -> KlineHistory:

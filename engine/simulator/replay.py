@@ -77,8 +77,8 @@ def _is_klines(path: Path) -> bool:
     if empty:
         raise ReplayError(f"{path} is empty.")
     raise ReplayError(
-        f"{path} is neither a recording (lines of receipt time and JSON) nor a kline CSV "
-        "(12 columns, plain, gz or zip)."
+        f"{path} is neither a recording (lines of receipt time and JSON) nor a file of "
+        "klines; `klinetop import FILE --dry-run` tells what is wrong with those."
     )
 
 

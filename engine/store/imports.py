@@ -1,31 +1,30 @@
-"""Import of kline CSV files through the writer, in big batches, while others may write too."""
+"""Import of kline files through the writer, in big batches, while others may write too."""
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.market.interval import INTERVALS, Interval, parse_interval
-from engine.market.kline_csv import UnreadableKlineFile, unpacked
-from engine.store.archive import check_sum
-from engine.store.errors import BadFile, WriteRefused
+from engine.market.interval import Interval, parse_interval
+from engine.market.kline_layout import KlineHints
+from engine.store.errors import WriteRefused
+from engine.store.import_source import BadLine, opened_for_import
 from engine.store.values import PutResult, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
-    from engine.store.kline_blocks import Block
+    from engine.store.import_source import Piece
     from engine.store.store import Store
 
 BATCHES_UNDERWAY = 4
 STALL_LIMIT_S = 15.0
-SPACING_ROWS = 1_000
 FAULTS_TOLD = 5
-_LEAST_PAIRS = 3
+KEPT_ROWS = 100  # bad rows that quarantine takes of every file, and of bigger ones 1 % of the rows
+KEPT_SHARE = 100
 
 
 class ImportResult(NamedTuple):
@@ -33,10 +32,13 @@ class ImportResult(NamedTuple):
 
     Attributes:
         rows: Lines that held data, good or bad.
-        inserted: Candles that were not stored before; `changed`, `unchanged` and `quarantined`
-            as in `PutResult`.
+        inserted: Candles that were not stored before; `changed` and `unchanged` as in `PutResult`.
+        quarantined: Bad rows that the table quarantine holds.
         seconds: Wall time it took.
-        faults: Line and fault of the first rows that were quarantined.
+        faults: Line and fault of the first bad rows.
+        unkept: Bad rows beyond the share of a file that quarantine takes.
+        left_out: Sentences on members of an archive that were not imported.
+        broke_off: Where the file breaks off, as a sentence; else empty.
     """
 
     rows: int
@@ -46,70 +48,54 @@ class ImportResult(NamedTuple):
     quarantined: int
     seconds: float
     faults: tuple[str, ...] = ()
+    unkept: int = 0
+    left_out: tuple[str, ...] = ()
+    broke_off: str = ""
 
 
-def import_kline_file(store: Store, path: Path, symbol: str, interval: str) -> ImportResult:
-    """Import a kline CSV (plain, gzip or zip) as closed candles of one series.
+def import_kline_file(
+    store: Store, path: Path, symbol: str, interval: str, hints: KlineHints | None = None
+) -> ImportResult:
+    """Import a kline file of any usual making as closed candles of one series.
 
     Rows that hold no candle, lie off the interval's grid or belong to a candle that is not over
-    yet go to quarantine with their line number, and the rest is stored. Importing a file twice
-    changes nothing. A `CHECKSUM` file beside it, as the public archive has them, must fit.
+    yet go to quarantine with their line number, and the rest is stored; quarantine takes a small
+    share of a file and the others are counted. Importing a file twice changes nothing. A
+    `CHECKSUM` file beside it, as the public archive has them, must fit.
 
     Raises:
         UnknownInterval: for an interval that Binance does not have.
-        BadFile: when the file can not be read, holds no klines, or those of another interval;
-            nothing is stored then.
+        BadFile: when the file can not be read, its first rows hold no candle, or candles of
+            another interval; nothing is stored then.
         StoreError: when the disk refuses to be written; what was stored until then stays.
     """
-    from engine.store.kline_blocks import BlockReader  # brings numpy, which others do not need
-
     grid = parse_interval(interval)
     started = time.perf_counter()
     pipeline = _Pipeline(store, symbol, grid, path.name)
-    try:
-        check_sum(path)
-        with path.open("rb") as file, unpacked(file, path.name) as content:
-            over_ms = grid.floor(time.time_ns() // 1_000_000)
-            blocks = BlockReader(content, path.name, grid, over_ms)
-            if not path.stat().st_size:
-                raise BadFile(f"{path} is empty; fetch it again.")
-            _check_spacing(blocks.first_times(SPACING_ROWS), grid, path)
-            pipeline.feed(blocks)
-    except UnreadableKlineFile as error:
-        raise BadFile(f"{path} can not be imported. {error}") from error
-    except OSError as error:
-        raise BadFile(f"{path} can not be read: {error.strerror or error}.") from error
+    with opened_for_import(path, symbol, grid, hints or KlineHints()) as opened:
+        for piece in opened.pieces:
+            pipeline.feed(piece)
+        broke_off = opened.damage or pipeline.damage
+        left_out = tuple(opened.left_out)
     inserted, changed, unchanged, quarantined = pipeline.finish()
     return ImportResult(
-        inserted + changed + unchanged + quarantined,
+        inserted + changed + unchanged + quarantined + pipeline.unkept,
         inserted,
         changed,
         unchanged,
         quarantined,
         time.perf_counter() - started,
         tuple(pipeline.faults),
+        pipeline.unkept,
+        left_out,
+        broke_off,
     )
 
 
-def _check_spacing(times: Sequence[int], grid: Interval, path: Path) -> None:
-    """Refuse a file whose candles mostly lie apart as those of another interval do.
-
-    Each five-minute-aligned row of a 1m file would pass for a 5m candle, with a false close.
-    """
-    apart = Counter(
-        0 if grid.next(min(pair)) == max(pair) else abs(pair[1] - pair[0])
-        for pair in itertools.pairwise(times)
-        if pair[0] != pair[1]
-    )
-    fitting = apart.pop(0, 0)
-    spacing_ms, count = apart.most_common(1)[0] if apart else (0, 0)
-    if count < _LEAST_PAIRS or count <= fitting:
-        return
-    name = next((name for name, other in INTERVALS.items() if other.length_ms == spacing_ms), "")
-    lie = f"{name} apart; say --interval {name}" if name else f"{spacing_ms / 1000:,g} s apart"
-    raise BadFile(
-        f"{path} holds no {grid.name} candles: most of them lie {lie}. Nothing was stored."
-    )
+def fault_line(member: str, line: BadLine) -> str:
+    """Return a bad line's place and fault in words; `member` is empty in a file of one."""
+    where = f"{member} line" if member else "line"
+    return f"{where} {line.number}: {line.fault}"
 
 
 class _Pipeline:
@@ -122,14 +108,24 @@ class _Pipeline:
         self._origin = f"import {name}"
         self._underway: deque[Future[PutResult]] = deque()
         self._total = (0, 0, 0, 0)
+        self._rows = 0
+        self._kept = 0
+        self.unkept = 0
+        self.damage = ""
         self.faults: list[str] = []
 
-    def feed(self, blocks: Iterable[Block]) -> None:
+    def feed(self, piece: Piece) -> None:
         """Hand all rows on in batches."""
-        for block in blocks:
-            bad = [self._bad(*told) for told in block.bad]
+        for block in piece.reader:
+            self._rows += len(block.rows) + len(block.bad)
+            bad = self._within_share([self._bad(piece.name, line) for line in block.bad])
             if block.rows or bad:
                 self._send(block.rows, bad)
+        reader = piece.reader
+        self.damage = self.damage or reader.damage
+        if reader.broken_line:
+            reason = fault_line(piece.name, BadLine(reader.broken_line, reader.damage, ""))
+            self._send((), [(self._origin, reason, "")])
 
     def finish(self) -> tuple[int, int, int, int]:
         """Wait for the batches underway and return the summed result."""
@@ -137,11 +133,17 @@ class _Pipeline:
             self._wait()
         return self._total
 
-    def _bad(self, line_number: int, fault: str, raw: str) -> tuple[str, str, str]:
-        reason = f"line {line_number}: {fault}"
+    def _within_share(self, bad: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+        room = max(KEPT_ROWS + self._rows // KEPT_SHARE - self._kept, 0)
+        self._kept += min(len(bad), room)
+        self.unkept += max(len(bad) - room, 0)
+        return bad[:room]
+
+    def _bad(self, member: str, line: BadLine) -> tuple[str, str, str]:
+        reason = fault_line(member, line)
         if len(self.faults) < FAULTS_TOLD:
             self.faults.append(reason)
-        return self._origin, reason, raw
+        return self._origin, reason, line.raw
 
     def _send(self, good: Sequence[tuple[Any, ...]], bad: list[tuple[str, str, str]]) -> None:
         while len(self._underway) >= BATCHES_UNDERWAY:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.market.candle import Candle
 from engine.market.interval import INTERVALS
-from engine.market.kline_csv import read_rows, text_lines
+from engine.market.kline_files import read_klines
 from engine.market.resample import can_resample, resample
 
 MINUTE_MS = 60_000
@@ -100,7 +100,7 @@ def test_minutes_resampled_equal_the_exchanges_own_candles() -> None:
     def read(interval: str) -> list[Candle]:
         path = Path(folder or "") / "klines" / f"BTCUSDT_{interval}.csv.gz"
         with path.open("rb") as file:
-            rows = list(read_rows(text_lines(file, path.name)))
+            rows = list(read_klines(file, path.name))
         return [row for row in rows if isinstance(row, Candle)]
 
     made = {candle.open_time_ms: candle for candle in resample(read("1m"), INTERVALS["15m"])}

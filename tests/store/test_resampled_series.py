@@ -9,7 +9,7 @@ import pytest
 
 from engine.market.candle import Candle
 from engine.market.interval import INTERVALS
-from engine.market.kline_csv import read_rows, text_lines
+from engine.market.kline_files import read_klines
 from engine.market.resample import differing, resample
 from engine.store import Source, Store
 from engine.store import series as series_module
@@ -87,7 +87,7 @@ def test_the_oracle_2784_of_2784_through_the_store(store: Store, klines: Path) -
     def read(interval: str) -> list[Candle]:
         path = klines / f"BTCUSDT_{interval}.csv.gz"
         with path.open("rb") as file:
-            rows = list(read_rows(text_lines(file, path.name)))
+            rows = list(read_klines(file, path.name))
         return [row for row in rows if isinstance(row, Candle)]
 
     put(store, read("1m"))

@@ -1,0 +1,216 @@
+"""A kline file opened for import: all of its members are looked at before any is stored."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.market.interval import INTERVALS
+from engine.market.kline_errors import UnreadableKlineFile
+from engine.market.kline_files import ordered
+from engine.market.kline_packing import unpacked
+from engine.store.archive import check_sum, series_of
+from engine.store.errors import BadFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from engine.market.interval import Interval
+    from engine.market.kline_layout import KlineHints
+    from engine.market.kline_packing import Member
+    from engine.store.kline_blocks import BlockReader
+
+HEAD_ROWS = 1_000
+_LEAST_PAIRS = 3
+
+
+class BadLine(NamedTuple):
+    """A line that holds nothing to store.
+
+    Attributes:
+        number: Counted from 1.
+        fault: What is wrong, in words.
+        raw: Its text, cut after 500 characters.
+    """
+
+    number: int
+    fault: str
+    raw: str
+
+
+class Head(NamedTuple):
+    """What the first rows of a file tell.
+
+    Attributes:
+        times: Open times (ms) of those that hold candles, on any grid.
+        good: How many can be stored.
+        bad: The others.
+    """
+
+    times: list[int]
+    good: int
+    bad: list[BadLine]
+
+
+class Piece(NamedTuple):
+    """One member of a file.
+
+    Attributes:
+        name: Of the member; empty where the file has only one.
+        reader: Of its rows.
+        kind: What its content is, such as `CSV`.
+    """
+
+    name: str
+    reader: BlockReader
+    kind: str
+
+
+class Opened(NamedTuple):
+    """A file whose members were all looked at.
+
+    Attributes:
+        pieces: Opens one member after the other, in order of time.
+        left_out: Sentences on members that are not imported.
+        damage: The sentence for an archive that breaks off, else empty.
+    """
+
+    pieces: Iterator[Piece]
+    left_out: list[str]
+    damage: str
+
+
+@contextmanager
+def opened_for_import(
+    path: Path, symbol: str, grid: Interval, hints: KlineHints
+) -> Iterator[Opened]:
+    """Open a kline file and look at the first rows of all of its members.
+
+    Args:
+        path: A file of any kind that `kline_packing` unpacks.
+        symbol: The market that it is to be of.
+        grid: The interval that its candles are to be of.
+        hints: What the user says about it.
+
+    Raises:
+        BadFile: when it can not be read, or no member holds candles of `grid`; also from within
+            the block, where the disk fails.
+    """
+    known = hints._replace(symbol=symbol)
+    try:
+        check_sum(path)
+        if not path.stat().st_size:
+            raise BadFile(f"{path} is empty; fetch it again.")
+        with path.open("rb") as file, unpacked(file, path.name) as package:
+            inside = ordered(package, known)
+            over_ms = grid.floor(time.time_ns() // 1_000_000)
+            source = _Source(path, symbol, grid, known, over_ms)
+            left_out = [f"{name}: {why}" for name, why in inside.left_out]
+            if len(inside.members) == 1:
+                piece = source.checked(inside.members[0])
+                yield Opened(iter((piece,)), left_out, inside.damage)
+            else:
+                good = source.good_ones(inside.members, left_out)
+                yield Opened(map(source.opened, good), left_out, inside.damage)
+    except UnreadableKlineFile as error:
+        raise BadFile(f"{path} can not be imported. {error}") from error
+    except OSError as error:
+        raise BadFile(f"{path} can not be read: {error.strerror or error}.") from error
+
+
+class _Source:
+    def __init__(
+        self, path: Path, symbol: str, grid: Interval, hints: KlineHints, over_ms: int
+    ) -> None:
+        self._path = path
+        self._symbol = symbol
+        self._grid = grid
+        self._hints = hints
+        self._over_ms = over_ms
+
+    def opened(self, member: Member) -> Piece:
+        return Piece(member.name, self._reader(member), member.kind)
+
+    def checked(self, member: Member) -> Piece:
+        """Open the only member.
+
+        Raises:
+            BadFile: when its first rows show that it is not to be imported.
+        """
+        reader = self._reader(member)
+        if fault := self._fault(reader.head(HEAD_ROWS)):
+            raise BadFile(f"{self._path} {fault} Nothing was stored.")
+        return Piece("", reader, member.kind)
+
+    def good_ones(self, members: Sequence[Member], left_out: list[str]) -> list[Member]:
+        """Return the members that are to be imported, and tell of the others in `left_out`.
+
+        Raises:
+            BadFile: when there are none.
+        """
+        good = []
+        for member in members:
+            if fault := self._member_fault(member):
+                left_out.append(f"{member.name}: {fault}")
+            else:
+                good.append(member)
+        if not good:
+            raise BadFile(
+                f"{self._path} holds nothing to import. {left_out[0]} Nothing was stored."
+            )
+        return good
+
+    def _member_fault(self, member: Member) -> str:
+        told = series_of(member.name)
+        if told is not None and told != (self._symbol, self._grid.name):
+            return f"it is of {told.symbol} {told.interval}, not {self._symbol} {self._grid.name}."
+        try:
+            return self._fault(self._reader(member).head(HEAD_ROWS))
+        except UnreadableKlineFile as error:
+            return str(error)
+
+    def _reader(self, member: Member) -> BlockReader:
+        from engine.store.kline_blocks import BlockReader  # brings numpy, which others do not need
+
+        return BlockReader(member.open(), self._grid, self._over_ms, self._hints)
+
+    def _fault(self, head: Head) -> str:
+        """Say why no row is to be stored, after the name of the file; empty when there is none."""
+        if fault := _spacing_fault(head.times, self._grid):
+            return fault
+        if not head.good and head.bad:
+            first = head.bad[0]
+            return (
+                f"holds no {self._grid.name} candle in its first {len(head.bad):,} rows: line "
+                f"{first.number}: {first.fault}. See with --dry-run how it is read."
+            )
+        return ""
+
+
+def _spacing_fault(times: Sequence[int], grid: Interval) -> str:
+    """Say when candles mostly lie apart as those of another interval do.
+
+    Each five-minute-aligned row of a 1m file would pass for a 5m candle, with a false close.
+    """
+    apart = Counter(
+        0 if grid.next(min(pair)) == max(pair) else abs(pair[1] - pair[0])
+        for pair in itertools.pairwise(times)
+        if pair[0] != pair[1]
+    )
+    same = max(len(times) - 1, 0) - apart.total()
+    if same >= _LEAST_PAIRS and same > apart.total():
+        return (
+            "gives most rows the same open time as the row before: its times lack their hours, or "
+            "it mixes markets; say which column tells the time with --columns open_time=NAME."
+        )
+    fitting = apart.pop(0, 0)
+    spacing_ms, count = apart.most_common(1)[0] if apart else (0, 0)
+    if count < _LEAST_PAIRS or count <= fitting:
+        return ""
+    name = next((name for name, other in INTERVALS.items() if other.length_ms == spacing_ms), "")
+    lie = f"{name} apart; say --interval {name}" if name else f"{spacing_ms / 1000:,g} s apart"
+    return f"holds no {grid.name} candles: most of them lie {lie}."
