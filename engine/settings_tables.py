@@ -97,14 +97,15 @@ class ForecastSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 12
     threads: Annotated[
-        int,
+        int | None,
         meta(
-            "how many processor threads a training job may use",
+            "how many processor threads a training job may use; unset, one on up to two cores, "
+            "else all cores but one, four at most",
             "a whole number from 1 to 256",
             low=1,
             high=256,
         ),
-    ] = 2
+    ] = None
 
 
 class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

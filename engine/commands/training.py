@@ -14,6 +14,7 @@ from engine.commands.guard import CommandError
 from engine.commands.output import say
 from engine.commands.stored import known_symbol
 from engine.forecast.live import ForecastDesk
+from engine.forecast.supervisor import FOREGROUND_TRAINER
 from engine.forecast.values import ForecastConfig
 from engine.service.reports import job_report
 
@@ -42,6 +43,7 @@ class OwnTraining:
             ensure_history=self._ensure_history,
             on_notice=lambda _, text: say(text),
             exchange_now_ms=_now_ms,
+            command=FOREGROUND_TRAINER,
         )
         self._jobs: asyncio.Task[None] | None = None
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.forecast.dataset import save_columns
 from engine.forecast.enough import check_enough
+from engine.forecast.priority import training_threads, usable_cores
 from engine.forecast.protocol import JobConfig, Progress, TrainJob
 from engine.forecast.supervisor import TRAINER, JobCancelled, JobFailed, Limits, run_trainer
 from engine.forecast.values import HONEST, RECIPES, ForecastError
@@ -283,7 +284,7 @@ class JobQueue:
             window=config.window,
             networks=config.networks,
             epochs=config.epochs,
-            threads=config.threads,
+            threads=config.threads or training_threads(usable_cores()),
             minimum_rows=config.minimum_rows,
             seed=config.seed,
             champion=str(champion) if champion is not None else None,

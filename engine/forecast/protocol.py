@@ -26,7 +26,7 @@ class JobConfig(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 10
     networks: int = 3
     epochs: int = 12
-    threads: int = 2
+    threads: int = 1
     minimum_rows: int = 1_500
     seed: int = 1
     champion: str | None = None

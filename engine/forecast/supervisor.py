@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine.forecast.priority import is_runnable, processor_s
 from engine.forecast.protocol import (
     CancelJob,
     Failure,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRAINER: tuple[str, ...] = (sys.executable, "-m", "engine.forecast.trainer")
+FOREGROUND_TRAINER = (*TRAINER, "--foreground")
 _LINE_BYTES = 4 * 1024 * 1024
 
 
@@ -55,7 +57,9 @@ class Limits:
 
     Attributes:
         silence_s: Wall seconds without a line. TensorFlow's import holds the interpreter for
-            seconds at a time, 15 of them on a loaded machine.
+            seconds at a time.
+        silence_cpu_s: Processor seconds that it has had in a silence before that counts, unless it
+            sleeps: on a machine that others keep busy it waits for a core for minutes.
         wall_s: Wall seconds in all.
         rss_bytes: Resident memory.
         cancel_s: Wall seconds to obey a cancel.
@@ -63,7 +67,8 @@ class Limits:
     """
 
     silence_s: float = 45.0
-    wall_s: float = 1800.0
+    silence_cpu_s: float = 20.0
+    wall_s: float = 14_400.0
     rss_bytes: int = 1_500_000_000
     cancel_s: float = 1.5
     end_s: float = 2.0
@@ -132,6 +137,7 @@ class _Watch:
         self._started_s = time.monotonic()
         self._cancel_s: float | None = None
         self._garbled = 0
+        self._heard_cpu_s = processor_s(process.pid)
 
     async def tell(self, text: bytes) -> None:
         """Write to the trainer; its early end is found out by reading."""
@@ -154,6 +160,8 @@ class _Watch:
                     await self.tell(line(CancelJob()))
                     continue
                 if not read.done() or not self._patience_s():
+                    if self._patience_s() and self._is_starved():
+                        continue
                     raise self._out_of_patience()
                 result = self._heard(self._line(read))
                 if result is not None:
@@ -170,6 +178,13 @@ class _Watch:
         if self._cancel_s is not None:
             left_s = min(left_s, self._cancel_s + self._limits.cancel_s - now_s)
         return max(0.0, left_s)
+
+    def _is_starved(self) -> bool:
+        """Whether it is silent because others have the cores."""
+        now_s = processor_s(self._process.pid)
+        if now_s is None or self._heard_cpu_s is None or not is_runnable(self._process.pid):
+            return False
+        return now_s - self._heard_cpu_s < self._limits.silence_cpu_s
 
     def _out_of_patience(self) -> ForecastError:
         if self._cancel_s is not None:
@@ -194,6 +209,7 @@ class _Watch:
         """Act on one line; returns the metrics when it was the result."""
         if not text:
             raise self._gone()
+        self._heard_cpu_s = processor_s(self._process.pid)
         try:
             message: FromTrainer = from_trainer(text)
         except msgspec.DecodeError:

@@ -1,6 +1,7 @@
 """The trainer process: one job over JSON lines on stdin and stdout, then gone.
 
-Run as `python -m engine.forecast.trainer`. It ends at once when stdin closes, so a killed engine
+Run as `python -m engine.forecast.trainer`, with `--foreground` where somebody waits for it and
+nothing else is at work. It ends at once when stdin closes, so a killed engine
 leaves no trainer behind. Standard output carries the protocol only: whatever a library prints
 goes to standard error.
 """
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from engine import __version__
+from engine.forecast.priority import step_back
 from engine.forecast.protocol import (
     CancelJob,
     Failure,
@@ -36,7 +38,7 @@ from engine.forecast.values import TUTORIAL, ForecastError
 if TYPE_CHECKING:
     from engine.forecast.values import JsonObject
 
-NICE = 10
+FOREGROUND = "--foreground"
 HEARTBEAT_S = 1.0
 _ORPHANED = 3
 _MISSING = (
@@ -167,7 +169,7 @@ def main() -> None:
     """Serve one job and end."""
     sink = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    os.nice(NICE)
+    step_back(foreground=FOREGROUND in sys.argv[1:])
     channel = Channel(sys.stdin.buffer, sink)
     channel.send(Hello(os.getpid(), __version__))
     channel.start()

@@ -24,7 +24,7 @@ class ForecastConfig(msgspec.Struct, frozen=True, kw_only=True):
         train_rows: Newest closed candles that training reads at most.
         networks: Networks that are fitted from different seeds and averaged.
         epochs: Passes over the training samples at most.
-        threads: Threads of a training job.
+        threads: Threads of a training job; None, as many as suit the machine.
         minimum_rows: Samples below which training is refused.
         seed: Seed of the first network; the others count up from it.
     """
@@ -34,7 +34,7 @@ class ForecastConfig(msgspec.Struct, frozen=True, kw_only=True):
     train_rows: int = 20_000
     networks: int = 3
     epochs: int = 12
-    threads: int = 2
+    threads: int | None = None
     minimum_rows: int = 1_500
     seed: int = 1
 

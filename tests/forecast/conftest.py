@@ -5,7 +5,6 @@ import gzip
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from engine.forecast.protocol import (
     line,
 )
 from engine.forecast.registry import MANIFEST
+from engine.forecast.supervisor import FOREGROUND_TRAINER
 
 MINUTE_MS = 60_000
 START_MS = 1_700_000_000_000 // 86_400_000 * 86_400_000
@@ -62,9 +62,9 @@ def market():
 class Trainer:
     """A real trainer process, spoken to over its pipes."""
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self, command=FOREGROUND_TRAINER, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.forecast.trainer"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -103,8 +103,8 @@ class Trainer:
 def trainer():
     started: list[Trainer] = []
 
-    def start(**environment: str) -> Trainer:
-        started.append(Trainer(**environment))
+    def start(command=FOREGROUND_TRAINER, **environment: str) -> Trainer:
+        started.append(Trainer(command, **environment))
         return started[-1]
 
     yield start

@@ -11,6 +11,23 @@ def say(**message):
     print(json.dumps(message), flush=True)
 
 
+def copy(job):
+    sys.stdout.write('W0000 tensorflow says hello\n\x00\xff{"type": "result"\n{}\n[1, 2]\n')
+    say(
+        type="progress",
+        state="training",
+        network=1,
+        networks=1,
+        epoch=1,
+        epochs=2,
+        loss=[0.7],
+        val_loss=[0.7],
+    )
+    model = Path(sys.argv[2])
+    shutil.copytree(model, job["out_dir"], dirs_exist_ok=True)
+    say(type="result", metrics=json.loads((model / "metrics.json").read_text()))
+
+
 def main():
     mode = sys.argv[1]
     job = json.loads(sys.stdin.readline())
@@ -21,6 +38,10 @@ def main():
         while True:
             say(type="heartbeat", rss_bytes=1)
             time.sleep(0.05)
+    elif mode == "busy":  # wants a core all the time, says nothing until its file is there
+        while not Path(sys.argv[2]).exists():
+            pass
+        say(type="result", metrics={"accuracy": 0.5})
     elif mode == "heavy":
         say(type="heartbeat", rss_bytes=9_000_000_000)
         time.sleep(60)
@@ -33,21 +54,8 @@ def main():
         sys.stdout.write("x" * 6_000_000)
         sys.stdout.flush()
         time.sleep(60)
-    elif mode == "copy":
-        sys.stdout.write('W0000 tensorflow says hello\n\x00\xff{"type": "result"\n{}\n[1, 2]\n')
-        say(
-            type="progress",
-            state="training",
-            network=1,
-            networks=1,
-            epoch=1,
-            epochs=2,
-            loss=[0.7],
-            val_loss=[0.7],
-        )
-        model = Path(sys.argv[2])
-        shutil.copytree(model, job["out_dir"], dirs_exist_ok=True)
-        say(type="result", metrics=json.loads((model / "metrics.json").read_text()))
+    else:
+        copy(job)
 
 
 main()

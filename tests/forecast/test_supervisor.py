@@ -62,6 +62,24 @@ async def test_a_trainer_that_takes_too_long_is_ended(tmp_path):
     assert not children()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who waits for a core")
+async def test_a_trainer_that_waits_for_a_core_is_not_called_silent(tmp_path):
+    done = tmp_path / "done"
+    limits = Limits(silence_s=0.2, silence_cpu_s=1e9, wall_s=60, end_s=0.3)
+    task = asyncio.create_task(run("busy", tmp_path, str(done), limits=limits))
+    await asyncio.wait({task}, timeout=1.0)
+    assert not task.done(), "five silences have passed"
+    done.touch()
+    assert await task == {"accuracy": 0.5}
+
+
+async def test_a_trainer_that_runs_and_says_nothing_is_silent(tmp_path):
+    limits = Limits(silence_s=0.2, silence_cpu_s=0.0, wall_s=60, end_s=0.3)
+    with pytest.raises(JobFailed, match="silent"):
+        await run("busy", tmp_path, "never", limits=limits)
+    assert not children()
+
+
 async def test_cancel_ends_even_a_deaf_trainer(tmp_path):
     cancelled = asyncio.Event()
     task = asyncio.create_task(run("deaf", tmp_path, cancelled=cancelled))

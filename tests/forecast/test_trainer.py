@@ -12,6 +12,7 @@ import pytest
 
 from engine.forecast.protocol import CancelJob, Failure, JobConfig, TrainJob
 from engine.forecast.registry import load_model
+from engine.forecast.supervisor import TRAINER
 
 KERAS = """
 import sys
@@ -66,7 +67,6 @@ def test_cancel_is_obeyed_between_batches_and_the_input_end_is_the_end(
     assert one.read().pid == one.process.pid
     one.send(make_job(tmp_path, market(6_000), networks=50, epochs=50, threads=1))
     one.training()
-    assert psutil.Process(one.process.pid).nice() == 10
     one.send(CancelJob())
     answer = one.result()
     assert isinstance(answer, Failure)
@@ -97,6 +97,22 @@ def test_a_trainer_does_not_outlive_its_parents_pipe(trainer, make_job, market, 
         one.send(make_job(tmp_path, market(2_500), epochs=50))
     one.process.stdin.close()
     assert one.process.wait(60) != 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SCHED_IDLE is Linux's")
+def test_the_engines_trainer_takes_only_what_nobody_else_wants(trainer):
+    one = trainer(TRAINER)
+    one.read()
+    assert os.sched_getscheduler(one.process.pid) == os.SCHED_IDLE
+
+
+def test_a_trainer_that_somebody_waits_for_is_nice(trainer):
+    one = trainer()
+    one.read()
+    here = psutil.Process().nice()
+    assert psutil.Process(one.process.pid).nice() == min(19, here + 10)
+    if sys.platform == "linux":
+        assert os.sched_getscheduler(one.process.pid) == os.sched_getscheduler(0)
 
 
 def test_a_killed_trainer_leaves_no_model(trainer, make_job, market, tmp_path):
