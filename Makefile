@@ -1,5 +1,5 @@
 # klinetop: `make demo` shows it, `make test` tests it, `make help` lists the rest.
-# Needs only make and Python 3.11 or later (PYTHON=/path/to/python chooses one).
+# Needs only make and Python 3.11, 3.12 or 3.13 (PYTHON=/path/to/python chooses one).
 
 VENV := .venv
 BIN := $(VENV)/bin
