@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
+
+from engine.stopping import StopRequest
 
 if TYPE_CHECKING:
     from engine.runtime import Engine
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXIT_FAILURE = 1
+SERVER_STOP_S = 5.0
 EXIT_USER_ERROR = 2
 
 
@@ -29,15 +31,16 @@ def run(settings: Settings, *, owned: bool) -> int:
 
     Returns:
         The exit status: 0 after an orderly stop; after a sentence on standard error 1 for a
-        damaged database, else 2.
+        damaged database or a store that can not go on, else 2.
     """
     from engine.memory import limit_arenas
     from engine.service.exchange_process import ExchangeFailed
     from engine.service.places import UnsafeDirectory
     from engine.service.server import SocketTaken
-    from engine.store import CorruptDatabase, DirectoryLock, Store, StoreError
+    from engine.store import CorruptDatabase, DirectoryLock, Store, StoreError, WriterDied
 
     limit_arenas()
+    stop = StopRequest()
     try:
         lock = DirectoryLock.acquire(settings.directory)
     except StoreError as error:
@@ -47,14 +50,15 @@ def run(settings: Settings, *, owned: bool) -> int:
             settings.directory, source=settings.source, source_note=settings.source_note
         )
         try:
-            asyncio.run(_serve(settings, store, owned=owned))
+            asyncio.run(_serve(settings, store, stop, owned=owned))
         finally:
             store.close()
-    except CorruptDatabase as error:
+    except (CorruptDatabase, WriterDied) as error:
         return _refuse(error, EXIT_FAILURE)
     except (StoreError, ExchangeFailed, SocketTaken, UnsafeDirectory, _Refused) as error:
         return _refuse(error)
     finally:
+        stop.ended()
         lock.release()
     return 0
 
@@ -96,7 +100,8 @@ class _Heard:
             self.ended(reason, time_ms)
 
 
-async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
+async def _serve(settings: Settings, store: Store, stop: StopRequest, *, owned: bool) -> None:
+    from functools import partial
     from pathlib import Path
 
     from engine.runtime import Engine
@@ -105,18 +110,16 @@ async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
     from engine.service.log_files import keep_small
     from engine.service.places import LOG_NAME, pointer_path, socket_path
     from engine.service.server import ViewerServer
+    from engine.task_supervisor import in_time
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    log_keeper = asyncio.create_task(keep_small(settings.directory / LOG_NAME))
+    stop.listen()
     refusals: list[str] = []
 
     def refused(reason: str) -> None:
         refusals.append(reason)
-        stop.set()
+        stop.ask()
 
+    store.writer.on_death = lambda _reason: stop.ask()  # `Store.close` tells the reason
     heard = _Heard()
     exchange = ExchangeProcess(heard.ended, heard.noted)
     rest_url, stream_url = settings.rest_url, settings.stream_url
@@ -131,20 +134,22 @@ async def _serve(settings: Settings, store: Store, *, owned: bool) -> None:
         engine = Engine(settings, store, rest_url, stream_url, on_refused=refused)
         server = ViewerServer(
             socket_path(settings.directory),
-            Desk(engine, owned=owned, on_stop=stop.set),
+            Desk(engine, owned=owned, on_stop=stop.ask),
             pointer=pointer_path(settings.directory),
         )
+        asyncio.get_running_loop().set_exception_handler(engine.tasks.loop_failed)
+        engine.tasks.start("log", partial(keep_small, settings.directory / LOG_NAME))
         await engine.start()
         heard.tell(engine)
         try:
             await server.start()
+            engine.tasks.start("socket", server.keep_path)
             log.info("engine %d serves %s", os.getpid(), settings.directory)
-            await stop.wait()
+            await stop.wanted.wait()
         finally:
-            await server.close()
+            await in_time("server", server.close, SERVER_STOP_S)
             await engine.close()
     finally:
-        log_keeper.cancel()
         await exchange.close()
     for reason in refusals:
         raise _Refused(reason)

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import os
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -39,9 +40,10 @@ from engine.reach import Reach
 from engine.service.desk import Notices
 from engine.service.scheduling import scheduled_reports
 from engine.store import imports
+from engine.task_supervisor import TaskSupervisor, in_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from engine.binance.stream_types import StreamLimits
     from engine.market.kline_layout import KlineHints
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from engine.store import ImportResult, Store
 
 log = logging.getLogger(__name__)
+
+STOP_STEP_S = 10.0
 
 
 class Engine:
@@ -60,6 +64,7 @@ class Engine:
         store: Open, and this engine's until it is closed.
         limits: What the stream connections keep to; None takes Binance's rules.
         on_refused: Told why the engine can not do what the settings ask for; it is to stop then.
+        tasks: Runs the long-lived tasks; its notices go to the viewers.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Engine:
         *,
         limits: StreamLimits | None = None,
         on_refused: Callable[[str], None] | None = None,
+        tasks: TaskSupervisor | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -78,6 +84,8 @@ class Engine:
         self.state = "starting"
         self._on_refused = on_refused
         self.notices = Notices()
+        self.tasks = tasks or TaskSupervisor()
+        self.tasks.on_notice = self.notices.add
         self.started_s = time.monotonic()
         loop = asyncio.get_running_loop()
         self.clock = ExchangeClock(settings.effective_speed, is_present=settings.source == "live")
@@ -177,7 +185,6 @@ class Engine:
         )
         self.housekeeper = make_housekeeper(settings, store, self.clock, self.notices.add)
         self.reports = scheduled_reports(settings, store, self.clock, self.notices.add)
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- life ------------------------------------------------------------------------------
 
@@ -189,46 +196,32 @@ class Engine:
         self.ledger.load()
         for symbol in self.board.watchlist:
             self.history.load(symbol, "1m")
-        for name, work in (
-            ("boot", self._boot()),
-            ("history", self.history.run()),
-            ("gap", self.ledger.run()),
-            ("backfill", self.jobs.run()),
-            ("clock", self.reach.run()),
-            ("session", self.sessions.run()),
-            ("health", self.health.run()),
-            ("differences", self.differences.run()),
-            ("house", self.housekeeper.run()),
-            ("pages", PageCheck(self.store.directory, self.notices.add).run()),
-            ("quality", self.quality.run()),
-            ("report", self.reports.run()),
-            ("forecast", self.forecast.run()),
+        pages = PageCheck(self.store.directory, self.notices.add)
+        for name, make in (
+            ("boot", self._boot),
+            ("history", self.history.run),
+            ("gap", self.ledger.run),
+            ("backfill", self.jobs.run),
+            ("clock", self.reach.run),
+            ("session", self.sessions.run),
+            ("health", self.health.run),
+            ("differences", self.differences.run),
+            ("house", self.housekeeper.run),
+            ("pages", pages.run),
+            ("quality", self.quality.run),
+            ("report", self.reports.run),
+            ("forecast", self.forecast.run),
         ):
-            self._spawn(name, work)
+            self.tasks.start(name, make)
         if self.recorder is not None:
-            self._spawn("recorder", self.recorder.run(self.rest))
-
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._task_ended)
-        self._tasks.add(task)
-
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or task.exception() is None:
-            return
-        error = task.exception()
-        log.critical("the task '%s' failed", task.get_name(), exc_info=error)
-        self.notices.add(
-            "error", f"The engine's {task.get_name()} task failed: {error}; restart it."
-        )
+            self.tasks.start("recorder", partial(self.recorder.run, self.rest))
 
     async def _boot(self) -> None:
         """Reach the exchange, then open streams and fill history; tries for ever."""
         self.state = "connecting"
         self.subscriptions.refresh()
-        self._spawn("streams", self.supervisor.run())
-        self._spawn("subscriptions", self.subscriptions.run())
+        self.tasks.start("streams", self.supervisor.run)
+        self.tasks.start("subscriptions", self.subscriptions.run)
         try:
             await self.reach.first()
         except UnknownSymbol as error:
@@ -237,9 +230,9 @@ class Engine:
         except NoMarkets as error:
             self._refuse(str(error))
             return
-        self._spawn("roster", self.roster.run())
+        self.tasks.start("roster", self.roster.run)
         if self.roster.is_whole:
-            self._spawn("prices", self.markets.load_prices(self.roster.symbols))
+            self.tasks.start("prices", partial(self.markets.load_prices, self.roster.symbols))
         self.state = "filling history"
         self.subscriptions.refresh()
         await self._fill_history()
@@ -265,28 +258,35 @@ class Engine:
     async def close(self) -> None:
         """Stop in order: streams, tasks, books, trainer; what was received is committed.
 
+        Each step has `STOP_STEP_S` at most, and its failure does not keep the next from its turn.
         A second call does nothing.
         """
         if self.state == "stopping":
             return
         self.state = "stopping"
-        await self.supervisor.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.subscriptions.close()
-        await self.openings.close()
-        await self.resampler.close()
-        await self.rereads.close()
-        await self.quality.close()
-        await self.reports.close()
-        await self._flush()
+        for name, step in (
+            ("streams", self.supervisor.close),
+            ("tasks", self._stop_tasks),
+            ("subscriptions", self.subscriptions.close),
+            ("openings", self.openings.close),
+            ("resampler", self.resampler.close),
+            ("rereads", self.rereads.close),
+            ("quality", self.quality.close),
+            ("reports", self.reports.close),
+            ("store", self._flush),
+            ("forecast", self._stop_forecast),
+            ("rest", self.rest.close),
+            *((("recorder", self.recorder.close),) if self.recorder is not None else ()),
+        ):
+            await in_time(name, step, STOP_STEP_S)
+
+    async def _stop_tasks(self) -> None:
+        for name in await self.tasks.close(STOP_STEP_S / 2):
+            log.error("the task '%s' does not end", name)
+
+    async def _stop_forecast(self) -> None:
         self._scoring.finish()
         await self.forecast.close()
-        await self.rest.close()
-        if self.recorder is not None:
-            await self.recorder.close()
 
     async def _flush(self) -> None:
         try:

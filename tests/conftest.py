@@ -113,6 +113,7 @@ async def engine_on(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Eng
         async def begin(running: Running, speed: float, **options: Any) -> Engine:
             parts = {"limits": options.pop("limits", QUICK)}
             parts["on_refused"] = options.pop("on_refused", None)
+            parts["tasks"] = options.pop("tasks", None)
             settings = Settings(
                 data_dir=tmp_path / "engine",
                 rest_url=running.rest_url,

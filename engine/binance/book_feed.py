@@ -116,6 +116,11 @@ class BookFeed:
                 self.sync.reason = f"no snapshot: {error}"
             self._on_change(self.symbol)
             return False
+        except Exception:
+            # The next try may go well, and a book that is given up never comes back.
+            logger.exception("No snapshot of %s", self.symbol)
+            self.sync.reason = "no snapshot: the log tells why"
+            return False
         self.snapshots += 1
         self.last_error = ""
         need = self.sync.snapshot(snapshot)

@@ -292,7 +292,12 @@ class Slot:
     def _retire(self, running: _Running) -> None:
         task = asyncio.create_task(self._read_a_little_longer(running))
         self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        task.add_done_callback(self._retired)
+
+    def _retired(self, task: asyncio.Task[None]) -> None:
+        self._retiring.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a replaced connection failed", exc_info=error)
 
     async def _read_a_little_longer(self, running: _Running) -> None:
         await asyncio.wait({running.task}, timeout=self._shared.limits.overlap_s)
@@ -305,9 +310,10 @@ class Slot:
             self._running.remove(running)
 
     async def _stop_all(self) -> None:
-        for task in list(self._retiring):
+        retiring = list(self._retiring)
+        for task in retiring:
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*retiring, return_exceptions=True)
         await asyncio.gather(*(self._stop(running) for running in list(self._running)))
 
     # --- reports of links (see LinkOwner) -------------------------------------------------------

@@ -268,7 +268,12 @@ class StreamSupervisor:
         task = self._slots.pop(slot)
         task.cancel()
         self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        task.add_done_callback(self._left)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._leaving.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a connection that was let go failed", exc_info=error)
 
     # --- state ----------------------------------------------------------------------------------
 

@@ -258,8 +258,9 @@ class HistoryKeeper:
                 for least, count in WORKERS.items():
                     for _ in range(count):
                         group.create_task(self._work(least))
-        finally:
+        except asyncio.CancelledError:
             self._queue.clear()
+            raise
 
     async def know_clock(self, *, keeps_trying: bool = False) -> None:
         """Ask the exchange for its time unless that is known.
@@ -286,6 +287,12 @@ class HistoryKeeper:
             self._running.add(id(fill))
             try:
                 await self._work_on(fill)
+            except asyncio.CancelledError:
+                self._queue.put_back(fill)
+                raise
+            except Exception as error:
+                self._give_up(fill, error)
+                raise
             finally:
                 self._running.discard(id(fill))
                 if not self._running:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from engine.binance.rest import RestError
+from engine.task_supervisor import log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +59,8 @@ class Openings:
     def _load_tape(self, symbol: str) -> None:
         task = asyncio.create_task(self._fetch_tape(symbol), name=f"tape of {symbol}")
         self._tapes.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tapes.discard)
+        task.add_done_callback(log_failure)
 
     async def _fetch_tape(self, symbol: str) -> None:
         try:
@@ -67,8 +69,3 @@ class Openings:
             log.warning("the newest trades of %s could not be fetched: %s", symbol, error)
         else:
             self._board.merge_trades(symbol, trades)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tapes.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the %s failed", task.get_name(), exc_info=error)

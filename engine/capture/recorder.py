@@ -195,9 +195,18 @@ class Recorder:
 
     def _work(self) -> None:
         while not self._closing.wait(_STEP_S):
-            self._drain()
-        self._drain()
+            self._drain_or_tell()
+        self._drain_or_tell()
         self._end_file()
+
+    def _drain_or_tell(self) -> None:
+        """Work off the queue; a fault costs a message and begins a new file, not the thread."""
+        try:
+            self._drain()
+        except Exception as error:
+            log.exception("%s: a message could not be recorded", self.directory)
+            self._lost += 1
+            self._failed(error)
 
     def _drain(self) -> None:
         may_write = self._may_write()
@@ -232,9 +241,10 @@ class Recorder:
         else:
             self.messages += 1
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: Exception) -> None:
         """Give the file up; a new one is tried later."""
-        self.note = f"the recording can not be written ({error.strerror or error})"
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        self.note = f"the recording can not be written ({words})"
         log.warning("%s: %s", self.directory, self.note)
         self._retry_at_s = time.monotonic() + _RETRY_S
         file, self._file = self._file, None

@@ -13,6 +13,7 @@ from engine.binance.rest import PAGE, RestError
 from engine.market.interval import DAY_MS, parse_interval
 from engine.store import Source, StoreError
 from engine.store.promises import captured_series
+from engine.task_supervisor import log_failure
 
 if TYPE_CHECKING:
     import sqlite3
@@ -72,6 +73,7 @@ class Rereads:
         """Read a sample of the day before exchange time `now_ms`, unless that goes on already."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self.run(now_ms), name="reread")
+            self._task.add_done_callback(log_failure)
 
     async def close(self) -> None:
         """Give up what goes on."""

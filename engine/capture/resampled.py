@@ -13,6 +13,7 @@ from engine.market.live_bar import LiveBar
 from engine.market.resample import MINUTE, can_resample
 from engine.store import StoreError
 from engine.store.series import PIECE_ROWS, made_of_minutes
+from engine.task_supervisor import log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,9 +80,10 @@ class Resampler:
     async def close(self) -> None:
         """Stop what is read."""
         self._board.minute_listeners.clear()
-        for task in self._rebuilding:
+        rebuilding = list(self._rebuilding)
+        for task in rebuilding:
             task.cancel()
-        await asyncio.gather(*self._rebuilding, return_exceptions=True)
+        await asyncio.gather(*rebuilding, return_exceptions=True)
 
     def _is_shown(self, chart: _Chart) -> bool:
         key = (chart.series.symbol, chart.grid.name)
@@ -107,9 +109,11 @@ class Resampler:
         if chart.is_rebuilding:
             return
         chart.is_rebuilding = True
-        task = asyncio.create_task(self._rebuild_quietly(chart))
+        name = f"bars of {chart.series.symbol}"
+        task = asyncio.create_task(self._rebuild_quietly(chart), name=name)
         self._rebuilding.add(task)
         task.add_done_callback(self._rebuilding.discard)
+        task.add_done_callback(log_failure)
 
     async def _rebuild_quietly(self, chart: _Chart) -> None:
         try:

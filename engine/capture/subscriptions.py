@@ -14,6 +14,7 @@ from engine.binance.rest import RestError
 from engine.capture.series import MAX_CANDLES
 from engine.market.interval import parse_interval
 from engine.store import StoreError
+from engine.task_supervisor import log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -81,6 +82,7 @@ class Subscriptions:
         self._leases: dict[int, Lease] = {}
         self._last_used: dict[str, float] = {}
         self._loading: dict[tuple[str, str, str], asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._captured: tuple[str, ...] = ()
         self._captured_revision = -1
         self._watched: tuple[str, ...] = ()
@@ -154,9 +156,10 @@ class Subscriptions:
 
     async def close(self) -> None:
         """Give up what is being loaded, and close all books."""
-        for task in self._loading.values():
+        loading = list(self._loading.values())
+        for task in loading:
             task.cancel()
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await asyncio.gather(*loading, *self._closing, return_exceptions=True)
         for feed in self._collector.books.values():
             await feed.close()
         self._collector.books.clear()
@@ -168,10 +171,10 @@ class Subscriptions:
         if key in self._loading:
             work.close()
             return
-        task = asyncio.ensure_future(work)
+        task = asyncio.create_task(work, name=f"{what} {symbol} {interval}")
         self._loading[key] = task
         task.add_done_callback(lambda _: self._loading.pop(key, None))
-        task.add_done_callback(_log_failure)
+        task.add_done_callback(log_failure)
 
     async def _open(self, symbol: str, interval: str) -> None:
         def tell(note: str) -> None:
@@ -186,6 +189,9 @@ class Subscriptions:
             self._note_absence(symbol, interval)
         except (RestError, StoreError) as error:
             tell(str(error))
+        except Exception as error:
+            tell(f"it could not be loaded: {error}")
+            raise
         else:
             tell("")
 
@@ -270,10 +276,7 @@ class Subscriptions:
             books[symbol] = BookFeed(self._rest, symbol, self._board.book_changed)
         for symbol in books.keys() - wanted:
             feed = books.pop(symbol)
-            task = asyncio.ensure_future(feed.close())
-            task.add_done_callback(_log_failure)
-
-
-def _log_failure(task: asyncio.Future[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("a book or a series failed: %s", task.exception())
+            task = asyncio.create_task(feed.close(), name=f"closing the book of {symbol}")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+            task.add_done_callback(log_failure)

@@ -8,7 +8,7 @@ from typing import Any
 NAME_WIDTH = 20
 LINE_WIDTH = 78
 MOST_WORDS = 60
-_TIMES = ("exchange_time_ms", "since_wall_ms", "created_wall_ms")
+_TIMES = ("exchange_time_ms", "since_wall_ms", "created_wall_ms", "last_failure_wall_ms")
 
 
 def report_lines(report: dict[str, Any], indent: int = 0) -> list[str]:

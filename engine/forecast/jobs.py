@@ -216,6 +216,10 @@ class JobQueue:
         except asyncio.CancelledError:
             self._over(job, CANCELLED, "The engine stopped during the training.")
             raise
+        except Exception as error:
+            # Whoever waits for the job has to hear of its end, and the next one has its turn.
+            log.exception("the training of %s %s failed", job.symbol, job.interval)
+            self._over(job, FAILED, f"The training failed ({type(error).__name__}: {error}).")
         finally:
             if scratch is not None:
                 _data_path(scratch).unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from engine.forecast.registry import RegistryError, load_model
 from engine.forecast.scoring import Score, score_newest
 from engine.market.interval import Interval, UnknownInterval, parse_interval
 from engine.store import StoreError
+from engine.task_supervisor import log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -266,6 +267,7 @@ class LivePredictions:
         task = asyncio.get_running_loop().create_task(work)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
+        task.add_done_callback(log_failure)
 
     def _note(self, key: Key, text: str) -> None:
         if self._notes.get(key, "") != text:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine.service.log_files import open_log
+from engine.task_supervisor import log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,7 +108,10 @@ class ExchangeProcess:
         if not line:
             raise ExchangeFailed(await self._last_words(log_file))
         ready = msgspec.json.decode(line, type=ExchangeReady)
-        self._reader = asyncio.create_task(self._read_events(self._process.stdout))
+        self._reader = asyncio.create_task(
+            self._read_events(self._process.stdout), name="simulated exchange"
+        )
+        self._reader.add_done_callback(log_failure)
         return ready
 
     async def close(self) -> None:
@@ -143,7 +147,7 @@ class ExchangeProcess:
                 log.warning("the simulated exchange printed %r", line[:200])
                 continue
             if event.get("event") == "ended":
-                self._on_ended("the replay is over", event["exchange_time_ms"])
+                self._on_ended("the replay is over", event.get("exchange_time_ms"))
             elif event.get("event") == "note":
-                self._on_note(event["text"])
+                self._on_note(str(event.get("text")))
         self._on_ended("the simulated exchange has ended", None)

@@ -86,4 +86,5 @@ def storage_counters(
         progress=engine.history.progress(),
         disk=engine.housekeeper.disk,
         recording=engine.recorder.summary if engine.recorder is not None else "",
+        failures=engine.tasks.failures,
     )

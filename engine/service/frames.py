@@ -172,6 +172,8 @@ class StorageSection(msgspec.Struct, frozen=True):
         disk: The disk of the data directory; None until it was looked at.
         recording: The recording that is written and its size, in words; empty without one.
         worst: Coverage of the last 24 hours of the captured series that lack most, worst first.
+        failures: How often tasks of the engine failed and were begun anew, by name; none that
+            never did.
     """
 
     candles: int
@@ -194,6 +196,7 @@ class StorageSection(msgspec.Struct, frozen=True):
     disk: DiskState | None = None
     recording: str = ""
     worst: tuple[MarketCoverage, ...] = ()
+    failures: dict[str, int] = {}
 
 
 class ForecastSection(msgspec.Struct, frozen=True):

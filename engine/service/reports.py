@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,13 +13,17 @@ from engine.capture.collector import wall_ms
 from engine.service import contract
 from engine.service.figures import status_section, storage_counters
 from engine.service.sections import book_standing
+from engine.task_supervisor import TaskState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from engine.binance.book_feed import BookFeed
     from engine.binance.stream_types import StreamState
     from engine.forecast.jobs import Job
     from engine.market.capture_figures import DayQuality
     from engine.runtime import Engine
+    from engine.task_supervisor import TaskFigures
 
 RECENT_PREDICTIONS = 60
 
@@ -41,6 +46,7 @@ def status_report(engine: Engine) -> dict[str, Any]:
             "exchange_time_ms": status.exchange_time_ms,
             "data_dir": str(engine.settings.directory),
         },
+        "tasks": _tasks_report(engine.tasks.figures),
         "stream": {
             "state": status.connection,
             "note": status.connection_note,
@@ -116,6 +122,24 @@ def _memory_report(engine: Engine) -> dict[str, int | None]:
         "book_levels": sum(len(feed.sync.book) for feed in engine.collector.books.values()),
         "coverage_rows": 0 if table is None else table.kept_rows,
         "writes_waiting": engine.store.writer.counters.queued,
+    }
+
+
+def _tasks_report(tasks: Mapping[str, TaskFigures]) -> dict[str, Any]:
+    """Return how many tasks there are in each state, and of those that failed how and how often."""
+    states = Counter(task.state.value for task in tasks.values())
+    return {
+        **{state.value: states[state.value] for state in TaskState},
+        "failed": {
+            name: {
+                "state": task.state.value,
+                "failures": task.failures,
+                "last_error": task.last_error,
+                "last_failure_wall_ms": task.last_failure_wall_ms,
+            }
+            for name, task in tasks.items()
+            if task.failures
+        },
     }
 
 

@@ -123,25 +123,19 @@ class ViewerServer:
         self._ids = itertools.count(1)
         self._handlers: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self._guard: asyncio.Task[None] | None = None
         self._inode = 0
 
     async def start(self) -> None:
-        """Begin to listen.
+        """Begin to listen; `keep_path` is to run from then on.
 
         Raises:
             SocketTaken: when an engine answers there already.
             OSError: when the socket can not be made.
         """
         await self._listen()
-        self._guard = asyncio.create_task(self._keep_path())
 
     async def close(self) -> None:
         """Stop listening, drop all viewers and remove the socket; safe to call twice."""
-        if self._guard is not None:
-            self._guard.cancel()
-            await asyncio.gather(self._guard, return_exceptions=True)
-            self._guard = None
         if self._server is not None:
             self._server.close()
         handlers = tuple(self._handlers)
@@ -180,7 +174,8 @@ class ViewerServer:
         if self._pointer is not None:
             replace_text(self._pointer, str(self.socket_path))
 
-    async def _keep_path(self) -> None:
+    async def keep_path(self) -> None:
+        """Make the socket again when it disappears, for ever."""
         while True:
             await asyncio.sleep(GUARD_EVERY_S)
             if _inode(self.socket_path) == self._inode:
@@ -209,6 +204,9 @@ class ViewerServer:
             log.warning("A viewer was dropped: %s", error or "it stalled")
         except asyncio.CancelledError:
             log.debug("A viewer was dropped because the engine stops.")
+        except Exception:
+            self.dropped += 1
+            log.exception("A viewer was dropped.")
         finally:
             self._handlers.discard(task)
             writer.transport.abort()

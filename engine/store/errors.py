@@ -41,6 +41,17 @@ class WriteRefused(StoreError):
     """Rows were not taken because too many wait already, or the store closed before they could."""
 
 
+class WriterDied(WriteRefused):
+    """The thread that writes ended; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The store's writer failed ({reason}). What was committed is safe; the rest is "
+            "fetched again at the next start."
+        )
+        self.reason = reason
+
+
 class DirectoryBusy(StoreError):
     """Another engine holds the data directory.
 

@@ -14,7 +14,7 @@ from engine.market.interval import parse_interval
 from engine.store.checks import candle_fault, candle_values
 from engine.store.closed import Closed, write_closed
 from engine.store.database import is_corruption
-from engine.store.errors import QueueFull, WriteRefused
+from engine.store.errors import QueueFull, WriterDied, WriteRefused
 from engine.store.symbols import put_quarantine
 from engine.store.tasks import Task, TransactionEnded, explain
 from engine.store.upsert import Batch
@@ -35,6 +35,7 @@ MAX_QUEUED_ROWS = 100_000
 RETRY_FIRST_S = 0.25
 RETRY_CAP_S = 5.0
 _MINUTE_S = 60.0
+_CLOSED = "The store is closed."
 NEARLY_FULL = (
     "The disk is nearly full, and only captured candles are written; free some space first."
 )
@@ -52,6 +53,9 @@ class Writer:
             that keeps the books about them (gaps, promises, predictions, sessions: some bytes
             each), are written; imports and the raw texts of quarantine are refused and counted.
         damage: What SQLite said when it met a damaged page; empty while it did not.
+        death: Why the thread ended although nobody closed it; empty while it did not. It is not
+            begun anew: what state it left the connection in is unknown.
+        on_death: Told the same, in the thread, when that happens.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class Writer:
     ) -> None:
         self.only_candles = False
         self.damage = ""
+        self.death = ""
+        self.on_death: Callable[[str], None] | None = None
         self._connection = connection
         self._gather_s = gather_s
         self._max_queued_rows = max_queued_rows
@@ -176,12 +182,15 @@ class Writer:
 
         Raises:
             WriteRefused: when rows had to be given up because the disk refused them to the end.
+            WriterDied: when the thread had ended before.
         """
         with self._changed:
             already = self._closing
             self._closing = True
             self._changed.notify_all()
         self._thread.join(timeout_s)
+        if self.death:
+            raise WriterDied(self.death)
         if already:
             return
         if self._thread.is_alive():
@@ -213,7 +222,7 @@ class Writer:
         refusal: WriteRefused | None = None
         with self._changed:
             if self._closing:
-                refusal = WriteRefused("The store is closed.")
+                refusal = WriterDied(self.death) if self.death else WriteRefused(_CLOSED)
             elif self._queued_rows and self._queued_rows + task.rows > self._max_queued_rows:
                 refusal = QueueFull(
                     f"{self._queued_rows} rows wait to be written already: "
@@ -229,6 +238,23 @@ class Writer:
         return task.future
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            log.critical("the store's thread failed", exc_info=error)
+            self._die(f"{type(error).__name__}: {error}".rstrip(": "))
+
+    def _die(self, reason: str) -> None:
+        with self._changed:
+            self._closing, self.death = True, reason
+            self._counters = self._counters._replace(
+                failures=self._counters.failures + 1, last_error=reason, is_stalled=True
+            )
+        self._give_up()
+        if self.on_death is not None:
+            self.on_death(reason)
+
+    def _work(self) -> None:
         retry_s = RETRY_FIRST_S
         while True:
             batch = self._gather()
@@ -242,6 +268,12 @@ class Writer:
                 if self._put_back(batch, error, retry_s):
                     return
                 retry_s = min(retry_s * 2, RETRY_CAP_S)
+            except BaseException:
+                with self._changed:
+                    self._tasks.extendleft(
+                        reversed([task for task in batch if not task.future.done()])
+                    )
+                raise
             else:
                 retry_s = RETRY_FIRST_S
 
@@ -338,8 +370,9 @@ class Writer:
         with self._changed:
             left, self._tasks = list(self._tasks), deque()
             self._queued_rows = 0
+        refusal = WriteRefused(f"Not written: {self._counters.last_error}.")
         for task in left:
-            task.future.set_exception(WriteRefused(f"Not written: {self._counters.last_error}."))
+            task.future.set_exception(WriterDied(self.death) if self.death else refusal)
         return sum(task.rows for task in left)
 
 

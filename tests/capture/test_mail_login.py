@@ -108,7 +108,10 @@ def test_a_file_without_a_password_is_a_sentence(tmp_path, content, words) -> No
         credentials(MailConfig(user="reports", password_file=file), {})
 
 
-@given(st.text(st.characters(codec=None), max_size=40), st.text(max_size=40))
+_TEXT = st.text(st.sampled_from("aZ0 ~äß密🔑\udcff\r\n\0\t"), max_size=20)
+
+
+@given(_TEXT, _TEXT)
 def test_any_text_is_a_password_or_a_sentence(password: str, user: str) -> None:
     config = MailConfig(user=user)
     try:
@@ -155,7 +158,10 @@ def test_a_server_with_smtputf8_gets_all_letters(serve, box) -> None:
     assert _send(config, "correct horse").taken == config.to
 
 
-@given(st.lists(st.text(max_size=30), max_size=4), st.integers(0, 4))
+_ADDRESS = st.text(st.sampled_from('ab.@<>,:;()\\" \r\n\0ä密\udcff=?-[]'), max_size=16)
+
+
+@given(st.lists(_ADDRESS, max_size=4), st.integers(0, 4))
 def test_no_text_hides_an_address(texts: list[str], at: int) -> None:
     found = read_addresses([*texts[:at], "ops@example.org", *texts[at:]])
     assert "ops@example.org" in [address.addr_spec for address in found.good]

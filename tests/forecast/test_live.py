@@ -377,3 +377,21 @@ async def test_history_that_can_not_be_fetched_does_not_stop_a_job(exchange, tra
     assert job.state == "done"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_job_that_fails_in_an_unknown_way_ends_and_the_next_has_its_turn(
+    exchange, eventually
+) -> None:
+    here = exchange(command=(5,))  # no operating system runs that
+    here.keep(0, 600)
+    work = asyncio.create_task(here.desk.run())
+    first = here.desk.retrain(*KEY)
+    await here.desk.wait(first)
+    second = here.desk.retrain(*KEY)
+    await here.desk.wait(second)
+    assert not work.done()
+    assert {first.state, second.state} == {"failed"}
+    assert first.message.startswith("The training failed (TypeError: ")
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    await here.desk.close()

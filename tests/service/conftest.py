@@ -97,5 +97,8 @@ async def server(short_directory: Path, desk: ScriptedDesk) -> AsyncIterator[Vie
         write_timeout_s=0.3,
     )
     await running.start()
+    guard = asyncio.create_task(running.keep_path())
     yield running
+    guard.cancel()
+    await asyncio.gather(guard, return_exceptions=True)
     await running.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.market.candle import Candle
-from engine.store import PutResult, Source, Store, WriteRefused, open_reader
+from engine.store import PutResult, Source, Store, WriterDied, WriteRefused, open_reader
 from engine.store import writer as writer_module
 from engine.store.database import open_for_writing
 from engine.store.writer import Writer
@@ -222,3 +222,36 @@ def test_many_threads_may_write_and_read(store: Store, minute: Minute) -> None:
     store.writer.flush()
     assert store.reader.candle_count() == 120
     assert [len(store.reader.candles(f"S{number}", "1m")) for number in range(6)] == [20] * 6
+
+
+def test_a_thread_that_ends_is_told_and_refuses_all_that_waits(
+    tmp_path: Path, minute: Minute
+) -> None:
+    def end_the_thread(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO meta VALUES ('half', 'done')")
+        raise SystemExit("enough")
+
+    deaths: list[str] = []
+    store = Store.open(tmp_path, source="live")
+    store.writer.on_death = deaths.append
+    store.writer.put_candles(*SERIES, [minute(0)], Source.STREAM).result(10)
+    held = threading.Event()
+    store.writer.run(lambda _: held.wait(10))
+    with_it = store.writer.run(end_the_thread)
+    behind = store.writer.put_candles(*SERIES, [minute(1)], Source.STREAM)
+    held.set()
+    for future in (with_it, behind):
+        with pytest.raises(WriterDied, match=r"writer failed \(SystemExit: enough\)"):
+            future.result(10)
+    wait_until(lambda: bool(deaths))
+    assert deaths == [store.writer.death] == ["SystemExit: enough"]
+    assert store.writer.counters.is_stalled
+    with pytest.raises(WriterDied):
+        store.writer.put_candles(*SERIES, [minute(2)], Source.STREAM).result(10)
+    with pytest.raises(WriterDied, match="is fetched again at the next start"):
+        store.close()
+    with Store.open(tmp_path, source="live") as again:
+        assert [row.open_time_ms for row in again.reader.candles(*SERIES)] == [
+            minute(0).open_time_ms
+        ]
+        assert again.reader.meta("half") is None

@@ -95,6 +95,7 @@ class StoragePane(Pane):
             *self._sources(storage.by_source),
             self._row("faults", *self._joined((self._fault(storage.dropped, "dropped"),
                                                self._fault(storage.quarantined, "quarantined")))),
+            *self._failures(storage.failures),
             self._row("commit", *self._commit(storage)),
             self._row("stream", (f"{storage.messages_per_s:,.0f} msg/s", palette.text),
                       (f"  {formats.compact(storage.messages)} in all", palette.dim)),
@@ -275,6 +276,15 @@ class StoragePane(Pane):
 
     def _fault(self, count: int, word: str) -> Cell:
         return (f"{count:,} {word}", self.model.palette.warn if count else self.model.palette.text)
+
+    def _failures(self, failures: dict[str, int]) -> list[Line]:
+        """Tasks of the engine that failed and were begun anew; nothing while none did."""
+        if not failures:
+            return []
+        parts = [
+            (f"{name} {count:,}x", self.model.palette.warn) for name, count in failures.items()
+        ]
+        return [self._row("restarted", *self._joined(parts))]
 
     def _weight(self, weight: tuple[int, int]) -> tuple[Cell, ...]:
         used, limit = weight
