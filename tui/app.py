@@ -34,6 +34,7 @@ from tui.messages import SHOWN_MS, Message
 from tui.model import DeskModel
 from tui.pace import LinkMeter, Pacer
 from tui.panes.forecast_lines import BUSY
+from tui.remembered import NOTHING, Memory, Remembered
 from tui.screen_diff import ScreenDiff
 from tui.screens.dashboard import Dashboard
 from tui.widgets.glyphs import glyphs
@@ -84,6 +85,8 @@ class KlinetopApp(App[None], inherit_bindings=False):
         settings: Pace, drawing and colours.
         focused: Symbol to begin with; None leaves it to the engine.
         interval: Candle interval to begin with.
+        memory: Where to write what is set by keys; None keeps nothing.
+        kept: What was set by keys in an earlier run, but for symbol and interval.
         wall_ms: The wall clock; tests inject their own.
         environ: The environment that locale and NO_COLOR are read from.
     """
@@ -105,6 +108,8 @@ class KlinetopApp(App[None], inherit_bindings=False):
         focused: str | None,
         interval: str,
         wall_ms: Callable[[], int] = wall_clock_ms,
+        memory: Memory | None = None,
+        kept: Remembered = NOTHING,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.meter = LinkMeter()
@@ -114,11 +119,19 @@ class KlinetopApp(App[None], inherit_bindings=False):
         self.settings = settings
         self._palette_name = "mono" if environ.get("NO_COLOR") else settings.palette
         in_ascii = wants_ascii(environ) if settings.ascii is None else settings.ascii
+        if kept.theme in self.available_themes:
+            self.theme = kept.theme
         self.model = DeskModel(
-            palette=palettes(self._palette_name, settings.up_color),
+            palette=palettes(
+                self._palette_name, settings.up_color, light=not self.current_theme.dark
+            ),
             glyphs=glyphs(in_ascii),
             wall_ms=wall_ms,
-            view=View(focused=focused or "", interval=interval),
+            view=View(
+                focused=focused or "",
+                interval=interval,
+                ladder_step=kept.step if focused and focused == kept.symbol else 0.0,
+            ),
         )
         self.link = EngineLink(
             connect,
@@ -130,7 +143,9 @@ class KlinetopApp(App[None], inherit_bindings=False):
         self.model.link = self.link.state
         self._started_wall_ms = wall_ms()
         self._leaving = False
-        self.dashboard = Dashboard(self.model)
+        self._memory = memory
+        self._checked = not focused
+        self.dashboard = Dashboard(self.model, kept)
 
     # --- life
 
@@ -144,6 +159,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
         if not self.is_headless and hasattr(signal, "SIGTERM"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self.call_after_refresh(self._start_link)
+        self._tell_memory_problem()
 
     def on_resize(self) -> None:
         """Paint every cell anew: a terminal moves its text about when its size changes."""
@@ -153,6 +169,29 @@ class KlinetopApp(App[None], inherit_bindings=False):
         """Paint every cell anew, as after another program wrote on the screen."""
         self.screen_diff.forget()
         self.screen.refresh()
+
+    def on_dashboard_ticked(self) -> None:
+        """Remember what was set by keys."""
+        self._remember()
+
+    def _remember(self) -> None:
+        view = self.model.view
+        if self._memory is None or not view.focused:
+            return
+        kept = msgspec.structs.replace(
+            self.dashboard.desk.kept(),
+            theme=self.theme,
+            symbol=view.focused,
+            interval=view.interval,
+            step=view.ladder_step,
+        )
+        self._memory.save(kept)
+        self._tell_memory_problem()
+
+    def _tell_memory_problem(self) -> None:
+        if self._memory is not None and self._memory.problem:
+            problem, self._memory.problem = self._memory.problem, ""
+            self.say(problem, "warning")
 
     def _start_link(self) -> None:
         # What stands now stays: without it a full collection no longer halts a frame for 50 ms.
@@ -165,6 +204,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
         if self._leaving:
             return
         self._leaving = True
+        self._remember()
         await self.link.leave(detach=detach)
         self.exit()
 
@@ -185,6 +225,22 @@ class KlinetopApp(App[None], inherit_bindings=False):
         self.model.state.forget_revision()
         if not self.model.view.focused:
             self.change_view(focused=welcome.focused)
+        elif not self._checked:
+            self._checked = True
+            self.run_worker(self._check_focus(welcome.focused), group="requests")
+
+    async def _check_focus(self, instead: str) -> None:
+        """Show the engine's pick where the market remembered is none of this exchange's."""
+        symbol = self.model.view.focused
+        try:
+            found = await self.search(symbol)
+        except (EngineGone, EngineMismatch, EngineProblem, OSError) as error:
+            self.say(f"Whether {symbol} is still a market is not known: {error}", "warning")
+            return
+        if instead and symbol not in {info.name for info in found.symbols}:
+            self.say(f"{symbol}, shown last time, is no market here; {instead} is shown.")
+            if self.model.view.focused == symbol:
+                self.focus_symbol(instead)
 
     def received(self, frame: Frame, view: View) -> None:
         """Merge a frame and draw what it changed."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.cli import make_group
 from engine.commands.guard import USAGE, CommandError, run_guarded
-from engine.commands.options import settings_of
+from engine.commands.options import given_options, settings_of
 
 if TYPE_CHECKING:
     import click
@@ -66,8 +66,18 @@ def open_terminal(ctx: click.Context) -> int:
                 app.exit()
             raise
 
+    from tui.remembered import Memory, first_view
+
+    memory = Memory(settings.directory)
+    kept = memory.load()
+    symbol, interval = first_view(kept, settings.symbols, settings.interval, given_options(ctx))
     app = KlinetopApp(
-        connect=connect, settings=settings.terminal, focused="", interval=settings.interval
+        connect=connect,
+        settings=settings.terminal,
+        focused=symbol,
+        interval=interval,
+        memory=memory,
+        kept=kept,
     )
     app.run()
     connector.abandon()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from textual.containers import Container
 from textual.geometry import Offset, Spacing
 from textual.layout import Layout, WidgetPlacement
 
 from tui.actions import PANE_NAMES
-from tui.arrange import LayoutKind, Plan, arrange, swap_in
+from tui.arrange import SWAPS, LayoutKind, Plan, arrange, swap_in
 from tui.pace import Pace
 from tui.panes.book import BookPane
 from tui.panes.chart import ChartPane
@@ -18,6 +18,7 @@ from tui.panes.pane import Pane
 from tui.panes.storage import StoragePane
 from tui.panes.tickers import TickersPane
 from tui.panes.trades import TradesPane
+from tui.remembered import NOTHING, Remembered
 
 if TYPE_CHECKING:
     from textual.geometry import Size
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from tui.model import DeskModel
+
+
+FIRST_PANE: Final = "chart"
+FIRST_BEHIND: Final = frozenset({"trades", "storage"})
 
 
 class PlanLayout(Layout):
@@ -57,7 +62,7 @@ class Desk(Container):
     Desk.-stale { opacity: 55%; }
     """
 
-    def __init__(self, model: DeskModel, *, focused: str = "chart") -> None:
+    def __init__(self, model: DeskModel, kept: Remembered = NOTHING) -> None:
         self.tickers = TickersPane(model)
         self.book = BookPane(model)
         self.chart = ChartPane(model)
@@ -77,12 +82,26 @@ class Desk(Container):
         }
         super().__init__(*self.panes.values(), id="desk")
         self.kind: LayoutKind = "full"
-        self.focused_name = focused
-        self.is_maximised = False
-        self._behind: frozenset[str] = frozenset({"trades", "storage"})
+        self.focused_name = kept.pane or FIRST_PANE
+        self.is_maximised = kept.maximised
+        self._behind = _behind(kept)
+        self.tickers.sort_as(kept.sort, is_reversed=kept.sort_reversed)
+        if kept.zoom is not None:
+            self.chart.chart.zoom_index = kept.zoom
         self._layout = PlanLayout()
         self._paces = {name: Pace(pane.LEAST_S, pane.OFFSET_S) for name, pane in self.panes.items()}
         self._waiting: set[str] = set()
+
+    def kept(self) -> Remembered:
+        """Return what was set by keys."""
+        return Remembered(
+            pane=self.focused_name,
+            maximised=self.is_maximised,
+            behind=tuple(sorted(self._behind)),
+            sort=self.tickers.sort_key,
+            sort_reversed=self.tickers.is_reversed,
+            zoom=self.chart.chart.zoom_index,
+        )
 
     @property
     def layout(self) -> Layout:
@@ -174,3 +193,11 @@ class Desk(Container):
         """Let the shown panes count on."""
         for pane in self.visible_panes:
             pane.tick()
+
+
+def _behind(kept: Remembered) -> frozenset[str]:
+    """Return which pane of each pair stands behind the other."""
+    behind = frozenset(kept.behind) & {name for pair in SWAPS for name in pair}
+    is_whole = all(len(behind.intersection(pair)) == 1 for pair in SWAPS)
+    behind = behind if is_whole else FIRST_BEHIND
+    return swap_in(kept.pane, behind) if kept.pane else behind

@@ -18,6 +18,7 @@ from engine.market.trade import Trade
 from engine.service import contract
 from engine.service.client import EngineGone
 from tui.app import KlinetopApp
+from tui.remembered import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -398,6 +399,8 @@ def make_app(engine: FakeEngine, clock: Clock | None = None, **options: Any) -> 
         focused=options.pop("focused", None),
         interval=options.pop("interval", "1m"),
         wall_ms=clock or Clock(),
+        memory=options.pop("memory", None),
+        kept=options.pop("kept", NOTHING),
         environ={"LANG": "en_US.UTF-8"},
     )
 

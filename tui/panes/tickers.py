@@ -125,9 +125,9 @@ class TickersPane(Pane):
         text = f"{formats.price(row.last, row.price_decimals)} {change}"
         return (text, self.model.palette.direction(row.change_percent))
 
-    def sort_like(self, other: TickersPane) -> None:
-        """Take over how another pane sorts."""
-        self.sort_key, self.is_reversed = other.sort_key, other.is_reversed
+    def sort_as(self, key: str, *, is_reversed: bool) -> None:
+        """Sort by the column `key`, or as the watchlist is for an empty one."""
+        self.sort_key, self.is_reversed = key, is_reversed
         self._table.set_sort(self.sort_key or None, self.is_reversed)
 
     # --- keys

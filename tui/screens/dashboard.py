@@ -15,6 +15,7 @@ from tui.bars import Banner, FooterBar, StatusBar, TabBar
 from tui.desk import Desk
 from tui.pace import Pace
 from tui.panes.pane import Pane
+from tui.remembered import NOTHING, Remembered
 from tui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
@@ -39,19 +40,22 @@ class Dashboard(Screen[None], inherit_bindings=False):
     # Textual would paint the whole screen anew; what has the focus paints itself.
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
+    class Ticked(Message):
+        """A second has passed."""
+
     class Laid(Message):
         """Panes have got other sizes; the view may want more or fewer levels and candles."""
 
-    def __init__(self, model: DeskModel, *, focused: str = "chart") -> None:
+    def __init__(self, model: DeskModel, kept: Remembered = NOTHING) -> None:
         super().__init__()
         self.model = model
         self._second = Pace(TICK_S)
         self._drew_s = 0.0
-        self._build(focused)
+        self._build(kept)
 
-    def _build(self, focused: str) -> None:
+    def _build(self, kept: Remembered) -> None:
         model = self.model
-        self.desk = Desk(model, focused=focused)
+        self.desk = Desk(model, kept)
         self.status = StatusBar(model, id="status")
         self.banner = Banner(model, id="banner")
         self.banner.display = False
@@ -76,9 +80,7 @@ class Dashboard(Screen[None], inherit_bindings=False):
 
     async def rebuild(self) -> None:
         """Make all widgets anew, as after a change of colours."""
-        before = self.desk.tickers
-        self._build(self.desk.focused_name)
-        self.desk.tickers.sort_like(before)
+        self._build(self.desk.kept())
         await self.recompose()
         self._begin()
         self.draw_all()
@@ -150,6 +152,7 @@ class Dashboard(Screen[None], inherit_bindings=False):
 
     def _tick(self) -> None:
         """Let the clocks go on where no frames come."""
+        self.post_message(self.Ticked())
         if time.monotonic() - self._drew_s > 1.5 * TICK_S:
             self._draw_clocks()
 

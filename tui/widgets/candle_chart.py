@@ -112,6 +112,15 @@ class CandleChart(PaintedWidget, can_focus=True):
             self.draw()
 
     @property
+    def zoom_index(self) -> int:
+        """The step of the zoom; setting it takes the nearest one there is."""
+        return self._view.zoom_index
+
+    @zoom_index.setter
+    def zoom_index(self, index: int) -> None:
+        self._view.zoom_by(index - self._view.zoom_index)
+
+    @property
     def bars_wanted(self) -> int:
         """How many of the newest bars fill the view at this size and zoom, with warm-up."""
         return self._view.wanted(self._bars, max(1, self.size.width))
