@@ -82,6 +82,9 @@ class Markets:
             RestError: when the exchange can not be asked.
         """
         infos = await self._rest.all_symbols(background=background)
+        # Equal facts keep their first objects, which would else scatter anew with every look.
+        known = self._known
+        infos = [was if (was := known.get(info.name)) == info else info for info in infos]
         self._learn(infos)
         self._known = {info.name: info for info in infos}
         self._all_at_s = time.monotonic()

@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 TRIES = 4
 BACKGROUND_AT_ONCE = 8
@@ -37,6 +38,14 @@ _THREAD_FROM_BYTES = 256 * 1024
 _UNKNOWN_SYMBOL = -1121
 _ILLEGAL_CHARACTERS = -1100
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
+
+
+class Decodes(Protocol[T_co]):
+    """What makes values of an answer's body; `msgspec.json.Decoder` is one."""
+
+    def decode(self, body: bytes, /) -> T_co:
+        """Return the values; raises `msgspec.DecodeError`."""
+        ...
 
 
 class UnknownSymbol(RestError):
@@ -99,7 +108,7 @@ class Requester:
         self,
         path: str,
         parameters: dict[str, str | int],
-        decoder: msgspec.json.Decoder[T],
+        decoder: Decodes[T],
         *,
         weight: int,
         background: bool = False,
@@ -115,7 +124,7 @@ class Requester:
         self,
         path: str,
         parameters: dict[str, str | int],
-        decoder: msgspec.json.Decoder[T],
+        decoder: Decodes[T],
         *,
         weight: int,
         background: bool = False,
@@ -179,7 +188,7 @@ class Requester:
                 self._client = make_client(self._url)
             return self._client
 
-    async def _decoded(self, path: str, body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    async def _decoded(self, path: str, body: bytes, decoder: Decodes[T]) -> T:
         try:
             if len(body) >= _THREAD_FROM_BYTES:
                 return await asyncio.to_thread(decoder.decode, body)

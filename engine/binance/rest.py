@@ -142,7 +142,7 @@ class RestClient:
             info = await self._get_exchange_info(parameters, background)
         if info.weight_limit is not None:
             self.budget.limit = info.weight_limit
-        return [row.info() for row in info.symbols]
+        return info.symbols
 
     async def _get_exchange_info(
         self, parameters: dict[str, str | int], background: bool

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from engine.binance.wire_types import Amount, Id, PartialDepthMessage, TimeValue, to_ms
@@ -167,11 +169,16 @@ class RateLimit(
     limit: int = 0
 
 
-class ExchangeInfo(msgspec.Struct, rename={"rate_limits": "rateLimits"}):
+class _Listing(msgspec.Struct, rename={"rate_limits": "rateLimits"}):
+    symbols: list[msgspec.Raw]
+    rate_limits: list[RateLimit] = []
+
+
+class ExchangeInfo(NamedTuple):
     """Answer of `exchangeInfo`."""
 
-    symbols: list[SymbolRow]
-    rate_limits: list[RateLimit] = []
+    symbols: list[SymbolInfo]
+    rate_limits: list[RateLimit]
 
     @property
     def weight_limit(self) -> int | None:
@@ -182,10 +189,24 @@ class ExchangeInfo(msgspec.Struct, rename={"rate_limits": "rateLimits"}):
         return None
 
 
+class _ExchangeInfoDecoder:
+    """Decodes one symbol after another: 3,500 with all their filters take 7 MB for a moment."""
+
+    def __init__(self) -> None:
+        self._listing = msgspec.json.Decoder(_Listing)
+        self._symbol = msgspec.json.Decoder(SymbolRow)
+
+    def decode(self, body: bytes, /) -> ExchangeInfo:
+        """Return the answer; raises `msgspec.DecodeError`."""
+        listing = self._listing.decode(body)
+        symbols = [self._symbol.decode(row).info() for row in listing.symbols]
+        return ExchangeInfo(symbols, listing.rate_limits)
+
+
 SERVER_TIME = msgspec.json.Decoder(ServerTime, strict=False)
 ERROR = msgspec.json.Decoder(ErrorBody, strict=False)
 KLINES = msgspec.json.Decoder(list[KlineRow], strict=False)
 TRADES = msgspec.json.Decoder(list[TradeRow], strict=False)
 TICKERS = msgspec.json.Decoder(list[TickerRow], strict=False)
 DEPTH = msgspec.json.Decoder(PartialDepthMessage, strict=False)
-EXCHANGE_INFO = msgspec.json.Decoder(ExchangeInfo)
+EXCHANGE_INFO = _ExchangeInfoDecoder()

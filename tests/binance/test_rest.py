@@ -8,11 +8,13 @@ import logging
 import subprocess
 import sys
 import time
+import tracemalloc
 
+import msgspec
 import pytest
 from aiohttp import web
 
-from engine.binance import requester
+from engine.binance import requester, rest_rows
 from engine.binance.rest import (
     BadAnswer,
     Blocked,
@@ -432,3 +434,23 @@ def test_importing_the_room_does_not_import_the_library():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_listing_of_thousands_is_never_whole_in_memory() -> None:
+    kinds = ("LOT_SIZE", "ICEBERG_PARTS", "MARKET_LOT_SIZE", "NOTIONAL", "MAX_NUM_ORDERS")
+    filters = [{"filterType": "PRICE_FILTER", "tickSize": "0.01"}]
+    filters += [{"filterType": kind, "stepSize": "0.1"} for kind in kinds]
+    rows = [
+        {"symbol": f"M{n}USDT", "baseAsset": f"M{n}", "quoteAsset": "USDT", "filters": filters}
+        for n in range(2_000)
+    ]
+    body = msgspec.json.encode({"symbols": rows})
+    rest_rows.EXCHANGE_INFO.decode(body)
+    tracemalloc.start()
+    try:
+        listing = rest_rows.EXCHANGE_INFO.decode(body)
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert listing.symbols[-1].tick_size == "0.01"
+    assert most < 1.6 * kept
