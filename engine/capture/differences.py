@@ -121,7 +121,7 @@ class DifferenceLog:
             bars = made_of_minutes(
                 reader, symbol, interval, start_ms=own[0].open_time_ms, end_ms=end_ms
             )
-            made = {bar.open_time_ms: bar for bar in bars}
+            made = {bar.open_time_ms: bar for bar in bars if bar.complete}
             found += [
                 Difference(symbol, interval, candle, other)
                 for candle in own

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from engine.market.interval import MINUTE_MS, parse_interval
 from engine.market.live_bar import LiveBar
-from engine.market.resample import MINUTE, can_resample
+from engine.market.resample import MINUTE, can_resample, lacking_ranges
 from engine.store import StoreError
+from engine.store.holes import Holes
 from engine.store.series import PIECE_ROWS, made_of_minutes
 from engine.task_supervisor import log_failure
 
@@ -137,15 +138,26 @@ class Resampler:
         try:
             bucket_ms = chart.grid.floor(chart.newest_ms or self._now_ms())
             start_ms = chart.grid.back(bucket_ms, 1)
-            minutes = await asyncio.to_thread(self._minutes, chart.series.symbol, start_ms)
+            over_ms = MINUTE.floor(chart.newest_ms or self._now_ms())
+            minutes, holes = await asyncio.to_thread(
+                self._read, chart.series.symbol, start_ms, over_ms
+            )
         finally:
             chart.is_rebuilding = False
             ended_s = time.monotonic()
             chart.rests_until_s = ended_s + _REST_SHARE * (ended_s - begun_s)
-        before = chart.restart(bucket_ms, minutes)
+        before = chart.restart(bucket_ms, minutes, holes)
         if before is not None and before.closed:
             chart.series.merge_made([before], self._board.next_revision())
         self._show(chart)
+
+    def _read(
+        self, symbol: str, start_ms: int, over_ms: int
+    ) -> tuple[list[Candle], list[tuple[int, int]]]:
+        """Return the stored minutes from `start_ms` on, and those that the exchange has not."""
+        minutes = self._minutes(symbol, start_ms)
+        lacking = lacking_ranges((minute.open_time_ms for minute in minutes), start_ms, over_ms)
+        return minutes, Holes(self._reader, symbol).within(lacking) if lacking else []
 
     def _minutes(self, symbol: str, start_ms: int) -> list[Candle]:
         minutes: list[Candle] = []
@@ -197,10 +209,12 @@ class _Chart:
         """Return the bar as it stands."""
         return None if self._bar is None else self._bar.candle(self._open)
 
-    def restart(self, bucket_ms: int, minutes: list[Candle]) -> Candle | None:
+    def restart(
+        self, bucket_ms: int, minutes: list[Candle], holes: list[tuple[int, int]]
+    ) -> Candle | None:
         """Fill the bar of `bucket_ms` anew, and return what the minutes make of the one before.
 
-        A bar that has begun in the meantime stays.
+        A bar that has begun in the meantime stays. `holes` are minutes that the exchange lacks.
         """
         before = LiveBar(self.grid, self.grid.back(bucket_ms, 1))
         bar = LiveBar(self.grid, bucket_ms)
@@ -208,6 +222,8 @@ class _Chart:
             for target in (before, bar):
                 if target.open_time_ms <= minute.open_time_ms < target.end_ms:
                     target.add(minute)
+        before.excuse(holes)
+        bar.excuse(holes)
         if self._bar is None or self._bar.open_time_ms <= bucket_ms:
             self._bar = bar
         return before.candle()

@@ -62,6 +62,7 @@ def candles(
     from engine.market.interval import parse_interval
     from engine.store import open_reader
     from engine.store.export import candle_pages
+    from engine.store.lacks import Lacks
 
     settings = settings_of(ctx)
     name = parse_interval(interval).name
@@ -72,9 +73,13 @@ def candles(
         market = known_symbol(reader, symbol)
         say_range(start_ms, end_ms)
         pages = candle_pages(reader, market, name, start_ms, end_ms, limit)
-        rows = _write(kind, (candle for page in pages for candle in page), name, output)
+        lacks = Lacks(reader, market, parse_interval(name))
+        rows = _write(kind, lacks.passing(pages), name, output)
+        told = lacks.sentence(start_ms, end_ms, limit)
     finally:
         reader.close()
+    if told:
+        say(told)
     if not rows:
         say(f"The store holds no {name} candles of {market} in that range.")
     elif output is not None:

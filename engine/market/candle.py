@@ -19,6 +19,7 @@ class Candle(msgspec.Struct, frozen=True, gc=False, array_like=True):
         taker_buy_volume: Base amount bought by takers; None where the source does not tell.
         taker_buy_quote_volume: Quote amount bought by takers; None where the source does not tell.
         closed: False while the interval still runs on exchange time.
+        complete: False for one made of shorter candles of which the exchange has not all.
     """
 
     open_time_ms: int
@@ -32,6 +33,7 @@ class Candle(msgspec.Struct, frozen=True, gc=False, array_like=True):
     taker_buy_volume: float | None = None
     taker_buy_quote_volume: float | None = None
     closed: bool = True
+    complete: bool = True
 
 
 def fault_of(candle: Candle) -> str | None:

@@ -9,7 +9,11 @@ from engine.market.candle import Candle
 from engine.market.resample import MINUTE, VOLUME_DECIMALS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from engine.market.interval import Interval
+
+_STEP_MS = MINUTE.length_ms
 
 
 class ExactSum:
@@ -51,7 +55,8 @@ class LiveBar:
     """One bucket of closed 1m candles, to which the open minute is joined on every look.
 
     It gives what `resample` makes of the same candles. Minutes may come in any order, and the same
-    one again changes nothing.
+    one again changes nothing. It closes without the minutes that the exchange does not have
+    (`excuse`), and is not complete then.
 
     Args:
         interval: One that 1m candles fill.
@@ -62,6 +67,7 @@ class LiveBar:
         self.open_time_ms = open_time_ms
         self.end_ms = interval.next(open_time_ms)
         self._times: set[int] = set()
+        self._absent: set[int] = set()
         self._first: Candle | None = None
         self._last: Candle | None = None
         self._high = -math.inf
@@ -77,7 +83,15 @@ class LiveBar:
     def lacks_before(self, time_ms: int) -> bool:
         """Tell whether a minute of this bucket that closed before `time_ms` is not in it."""
         span_ms = min(time_ms, self.end_ms) - self.open_time_ms
-        return len(self._times) * MINUTE.length_ms < span_ms
+        absent = sum(1 for absent_ms in self._absent if absent_ms < time_ms)
+        return (len(self._times) + absent) * MINUTE.length_ms < span_ms
+
+    def excuse(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Note minutes [from_ms, to_ms) that the exchange itself does not have."""
+        for from_ms, to_ms in ranges:
+            inside = range(max(from_ms, self.open_time_ms), min(to_ms, self.end_ms), _STEP_MS)
+            self._absent.update(inside)
+        self._absent -= self._times
 
     def holds(self, time_ms: int) -> bool:
         """Tell whether the closed minute that opens at `time_ms` is in it."""
@@ -88,6 +102,7 @@ class LiveBar:
         if minute.open_time_ms in self._times:
             return False
         self._times.add(minute.open_time_ms)
+        self._absent.discard(minute.open_time_ms)
         if self._first is None or minute.open_time_ms < self._first.open_time_ms:
             self._first = minute
         if self._last is None or minute.open_time_ms > self._last.open_time_ms:
@@ -134,6 +149,7 @@ class LiveBar:
             taker,
             taker_quote,
             minute is None and not self.lacks_before(self.end_ms),
+            not self._absent,
         )
 
 

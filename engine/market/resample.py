@@ -10,7 +10,9 @@ from engine.market.candle import Candle
 from engine.market.interval import INTERVALS, Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    AreHoles = Callable[[Sequence[tuple[int, int]]], bool]
 
 VOLUME_DECIMALS = 8
 MINUTE = INTERVALS["1m"]
@@ -72,18 +74,39 @@ def resample(
     return _resampled(parts, interval, source, complete_only=complete_only)
 
 
-def resample_rows(rows: Sequence[tuple[Any, ...]], interval: Interval) -> list[Candle]:
-    """Return the complete candles of `interval` that closed 1m candles make.
+def resample_rows(
+    rows: Sequence[tuple[Any, ...]], interval: Interval, are_holes: AreHoles | None = None
+) -> list[Candle]:
+    """Return the candles of `interval` that closed 1m candles make.
 
     Args:
-        rows: The values of candles in the order of `Candle`'s fields without `closed`, ascending:
-            what a database gives, for which no candle needs to be made first.
+        rows: The values of candles in the order of `Candle`'s first fields, to
+            `taker_buy_quote_volume`, ascending: what a database gives, for which no candle needs
+            to be made first.
         interval: Any that 1m candles fill.
+        are_holes: Tells of the minutes [from, to) that a bucket lacks whether the exchange itself
+            has none of them; the bucket is then made of the others, as the exchange makes its own,
+            with `complete=False`. None leaves out every bucket that lacks a minute.
 
     Raises:
         ValueError: when 1m candles do not fill `interval`.
     """
-    return _resampled(rows, interval, MINUTE, complete_only=True)
+    return _resampled(rows, interval, MINUTE, complete_only=True, are_holes=are_holes)
+
+
+def lacking_ranges(
+    times: Iterable[int], start_ms: int, end_ms: int, step_ms: int = MINUTE.length_ms
+) -> list[tuple[int, int]]:
+    """Return the merged ranges of [start_ms, end_ms) that `times`, ascending, do not cover."""
+    lacking: list[tuple[int, int]] = []
+    expected = start_ms
+    for time_ms in times:
+        if time_ms > expected:
+            lacking.append((expected, time_ms))
+        expected = time_ms + step_ms
+    if expected < end_ms:
+        lacking.append((expected, end_ms))
+    return lacking
 
 
 def can_resample(source: Interval, interval: Interval) -> bool:
@@ -115,7 +138,12 @@ def _is_equal(own: float | None, made: float | None, *, is_amount: bool) -> bool
 
 
 def _resampled(
-    rows: Sequence[tuple[Any, ...]], interval: Interval, source: Interval, *, complete_only: bool
+    rows: Sequence[tuple[Any, ...]],
+    interval: Interval,
+    source: Interval,
+    *,
+    complete_only: bool,
+    are_holes: AreHoles | None = None,
 ) -> list[Candle]:
     if not can_resample(source, interval):
         raise ValueError(f"{interval.name} candles can not be made of {source.name} candles.")
@@ -135,12 +163,22 @@ def _resampled(
             is_whole = is_whole and closed[end - 1]
         if is_whole or not complete_only:
             made.append(_join(open_time_ms, columns, start, end, closed=is_whole))
+        elif are_holes is not None:
+            lacking = lacking_ranges(times[start:end], open_time_ms, next_ms, source.length_ms)
+            if are_holes(lacking):
+                made.append(_join(open_time_ms, columns, start, end, closed=True, complete=False))
         start = end
     return made
 
 
 def _join(
-    open_time_ms: int, columns: Sequence[Sequence[Any]], start: int, end: int, *, closed: bool
+    open_time_ms: int,
+    columns: Sequence[Sequence[Any]],
+    start: int,
+    end: int,
+    *,
+    closed: bool,
+    complete: bool = True,
 ) -> Candle:
     return Candle(
         open_time_ms,
@@ -154,6 +192,7 @@ def _join(
         _sum_known(columns[8][start:end]),
         _sum_known(columns[9][start:end]),
         closed,
+        complete,
     )
 
 

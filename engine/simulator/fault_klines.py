@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ANY = "*"
-_FIELDS = frozenset(Candle.__struct_fields__) - {"open_time_ms", "closed"}
+_FIELDS = frozenset(Candle.__struct_fields__) - {"open_time_ms", "closed", "complete"}
 
 
 class Fate(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engine.market.interval import MINUTE_MS, parse_interval
 from engine.market.kline_csv import COLUMNS, format_row
 from engine.store.errors import StoreError
-from engine.store.series import candle_series
+from engine.store.series import candle_series, needs_minutes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engine.store.reader import Reader
 
 PAGE_ROWS = 20_000
+COMPLETE = "complete"
 _LEAST_ROWS = 200
 _GROUP_ROWS = 100_000
 
@@ -73,19 +74,27 @@ def candle_pages(
 def write_csv(candles: Iterable[Candle], interval: str, out: TextIO) -> int:
     """Write candles in the columns of Binance's public archive, with header; returns the rows.
 
-    Numbers are written so that they parse to the same floats; unknown values are empty.
+    Numbers are written so that they parse to the same floats; unknown values are empty. Intervals
+    that minutes may make have a last column `complete`, `true` or `false`.
     """
     grid = parse_interval(interval)
-    out.write(",".join(COLUMNS) + "\n")
+    tells = needs_minutes(grid)
+    out.write(",".join([*COLUMNS, COMPLETE] if tells else COLUMNS) + "\n")
     rows = 0
     for candle in candles:
-        out.write(",".join(format_row(candle, grid)) + "\n")
+        cells = format_row(candle, grid)
+        if tells:
+            cells = (*cells, "true" if candle.complete else "false")
+        out.write(",".join(cells) + "\n")
         rows += 1
     return rows
 
 
 def json_rows(candles: Iterable[Candle], interval: str) -> list[dict[str, Any]]:
-    """Return candles as dicts by the CSV's column names (without `ignore`), unknown as None."""
+    """Return candles as dicts by the CSV's column names, unknown as None.
+
+    `ignore` is left out; `complete` is always there.
+    """
     grid = parse_interval(interval)
     return [_as_dict(candle, grid) for candle in candles]
 
@@ -121,8 +130,8 @@ def write_parquet(candles: Iterable[Candle], interval: str, path: Path) -> int:
         ) from None
     grid = parse_interval(interval)
     moment, number = pa.timestamp("ms", tz="UTC"), pa.float64()
-    kinds = {"open_time": moment, "close_time": moment, "count": pa.int64()}
-    schema = pa.schema([(name, kinds.get(name, number)) for name in COLUMNS[:-1]])
+    kinds = {"open_time": moment, "close_time": moment, "count": pa.int64(), COMPLETE: pa.bool_()}
+    schema = pa.schema([(name, kinds.get(name, number)) for name in (*COLUMNS[:-1], COMPLETE)])
     source = iter(candles)
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -146,4 +155,5 @@ def _as_dict(candle: Candle, grid: Interval) -> dict[str, Any]:
         "count": candle.trades,
         "taker_buy_volume": candle.taker_buy_volume,
         "taker_buy_quote_volume": candle.taker_buy_quote_volume,
+        COMPLETE: candle.complete,
     }

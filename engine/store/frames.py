@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.market.interval import parse_interval
 from engine.market.times import time_ms
+from engine.store.lacks import Lacks
 from engine.store.reader import COLUMN_NAMES, Reader, open_reader
 from engine.store.series import candle_series
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from engine.market.candle import Candle
+
+log = logging.getLogger(__name__)
 
 
 def candles(
@@ -33,7 +37,10 @@ def candles(
     The index is `open_time`, a UTC DatetimeIndex. The columns are `open high low close volume
     quote_volume taker_buy_volume taker_buy_quote_volume` as float64, NaN where the source does not
     tell, and `trades` as int64, or as float64 with NaN when some of them are unknown. Only closed
-    candles are there. An interval that is not stored is made of stored 1m candles.
+    candles are there. An interval that is not stored is made of stored 1m candles. `complete` is
+    False for a candle made of the minutes that the exchange has, where it has not all of them
+    (`engine.store.holes`); a candle of which klinetop lacks minutes is left out, and a log warning
+    tells of both.
 
     Args:
         symbol: Such as `BTCUSDT`; case does not matter.
@@ -63,7 +70,7 @@ def candle_frame(
     limit: int | None = None,
 ) -> pd.DataFrame:
     """Return what `candles` returns, from a data directory or from a reader that is open."""
-    parse_interval(interval)
+    grid = parse_interval(interval)
     start_ms = None if start is None else time_ms(start)
     end_ms = None if end is None else time_ms(end)
     reader = where if isinstance(where, Reader) else open_reader(where)
@@ -71,6 +78,10 @@ def candle_frame(
         rows = candle_series(
             reader, symbol, interval, start_ms=start_ms, end_ms=end_ms, limit=limit
         )
+        lacks = Lacks(reader, symbol, grid)
+        lacks.see(rows)
+        if told := lacks.sentence(start_ms, end_ms, limit):
+            log.warning(told)
     finally:
         if reader is not where:
             reader.close()
@@ -92,6 +103,7 @@ def to_frame(rows: Sequence[Candle]) -> pd.DataFrame:
     )
     if not frame["trades"].isna().any():
         frame["trades"] = frame["trades"].astype(np.int64)
+    frame["complete"] = np.array([row.complete for row in rows], dtype=bool)
     return frame
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from engine.market.interval import Interval, parse_interval
 from engine.market.kline_layout import KlineHints
 from engine.store.errors import WriteRefused
+from engine.store.holes import note_import
 from engine.store.import_source import BadLine, opened_for_import
 from engine.store.values import PutResult, Source
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
     from concurrent.futures import Future
     from pathlib import Path
@@ -78,6 +80,7 @@ def import_kline_file(
         broke_off = opened.damage or pipeline.damage
         left_out = tuple(opened.left_out)
     inserted, changed, unchanged, quarantined = pipeline.finish()
+    pipeline.note_spans()
     return ImportResult(
         inserted + changed + unchanged + quarantined + pipeline.unkept,
         inserted,
@@ -98,6 +101,21 @@ def fault_line(member: str, line: BadLine) -> str:
     return f"{where} {line.number}: {line.fault}"
 
 
+class _Span(NamedTuple):
+    """Open times of a member's first and last candle, and how many of its rows were refused."""
+
+    first_ms: int | None = None
+    last_ms: int | None = None
+    refused: int = 0
+
+    def with_rows(self, rows: Sequence[tuple[Any, ...]], refused: int) -> _Span:
+        times = [int(row[0]) for row in (*rows[:1], *rows[-1:])]
+        known = [time_ms for time_ms in self[:2] if time_ms is not None]
+        ends = [*times, *known]
+        first, last = (min(ends), max(ends)) if ends else (None, None)
+        return _Span(first, last, self.refused + refused)
+
+
 class _Pipeline:
     """Keeps a few batches of rows on their way through the writer."""
 
@@ -113,14 +131,18 @@ class _Pipeline:
         self.unkept = 0
         self.damage = ""
         self.faults: list[str] = []
+        self._spans: list[_Span] = []
 
     def feed(self, piece: Piece) -> None:
         """Hand all rows on in batches."""
+        span = _Span()
         for block in piece.reader:
             self._rows += len(block.rows) + len(block.bad)
             bad = self._within_share([self._bad(piece.name, line) for line in block.bad])
+            span = span.with_rows(block.rows, len(block.bad))
             if block.rows or bad:
                 self._send(block.rows, bad)
+        self._spans.append(span)
         reader = piece.reader
         self.damage = self.damage or reader.damage
         if reader.broken_line:
@@ -132,6 +154,17 @@ class _Pipeline:
         while self._underway:
             self._wait()
         return self._total
+
+    def note_spans(self) -> None:
+        """Note from when to when each member told candles: what lies between, it did not have."""
+
+        def note(connection: sqlite3.Connection) -> None:
+            for first_ms, last_ms, refused in self._spans:
+                if first_ms is not None and last_ms is not None:
+                    series = (self._symbol, self._interval.name)
+                    note_import(connection, *series, first_ms, last_ms, refused)
+
+        self._writer.run(note).result(STALL_LIMIT_S)
 
     def _within_share(self, bad: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
         room = max(KEPT_ROWS + self._rows // KEPT_SHARE - self._kept, 0)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x6B6C696E  # "klin", in the header of the file
 
 _TABLES = """
@@ -240,6 +240,17 @@ _UNKNOWN_QUOTE_VOLUME = (
     " WHERE type = 'table' AND name = 'candle'"
 )
 
+_IMPORTED = """
+CREATE TABLE imported (
+    symbol_id INTEGER NOT NULL REFERENCES symbol (id),
+    interval TEXT NOT NULL CHECK (interval <> ''),
+    from_ms INTEGER NOT NULL,
+    to_ms INTEGER NOT NULL CHECK (to_ms > from_ms),
+    refused INTEGER NOT NULL CHECK (refused >= 0),
+    PRIMARY KEY (symbol_id, interval, from_ms, to_ms)
+) STRICT, WITHOUT ROWID;
+"""
+
 _PRAGMAS = (
     "busy_timeout = 5000",
     "foreign_keys = ON",
@@ -294,6 +305,12 @@ def migrate(connection: sqlite3.Connection) -> None:
         database.execute(f"PRAGMA schema_version = {version + 1}")
         database.execute("PRAGMA writable_schema = OFF")
         database.execute("PRAGMA user_version = 3")
+
+    @migrations()  # type: ignore[untyped-decorator]
+    def imported(database: Any) -> None:
+        for statement in _statements(_IMPORTED):
+            database.execute(statement)
+        database.execute("PRAGMA user_version = 4")
 
     migrations.apply(sqlite_utils.Database(connection, execute_plugins=False))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engine.market.interval import DAY_MS, parse_interval
 from engine.market.resample import MINUTE, can_resample, differing, resample_rows
 from engine.store.gaps import missing_ranges
+from engine.store.holes import Holes
 
 if TYPE_CHECKING:
     from engine.market.candle import Candle
@@ -34,15 +35,16 @@ def candle_series(
 
     With `limit` the first so many from `start_ms` on, and without a `start_ms` the newest.
     What is stored of this interval (the exchange's own candles) wins. What is missing between is
-    made of stored 1m candles, complete buckets only. Where both are at hand and differ, the log
-    says so once for each call.
+    made of stored 1m candles: a bucket that lacks some which the exchange itself does not have
+    (`engine.store.holes`) comes with `complete=False`, one that lacks others is left out. Where
+    both are at hand and differ, the log says so once for each call.
 
     Raises:
         UnknownInterval: for an interval that Binance does not have.
     """
     grid = parse_interval(interval)
     own = reader.candles(symbol, interval, start_ms=start_ms, end_ms=end_ms, limit=limit)
-    if grid == MINUTE or not can_resample(MINUTE, grid):
+    if not needs_minutes(grid):
         return own
     if _is_whole(reader, symbol, grid, own, start_ms, end_ms, limit):
         return own
@@ -95,10 +97,11 @@ def made_of_minutes(
     end_ms: int | None = None,
     limit: int | None = None,
 ) -> list[Candle]:
-    """Return the complete candles of `interval` that stored 1m candles make, ascending.
+    """Return the candles of `interval` that stored 1m candles make, ascending.
 
-    Ranges and `limit` as in `candle_series`. The minutes are read in pieces, so that others who
-    read from the same connection get their turn.
+    Minutes that the exchange does not have leave a candle with `complete=False`. Ranges and
+    `limit` as in `candle_series`. The minutes are read in pieces, so that others who read from the
+    same connection get their turn.
 
     Raises:
         ValueError: when 1m candles do not fill `interval`.
@@ -113,6 +116,11 @@ def made_of_minutes(
     return _from(reader, symbol, grid, start_ms or 0, end_ms, limit)
 
 
+def needs_minutes(grid: Interval) -> bool:
+    """Tell whether candles of this interval may be made of stored minutes."""
+    return grid != MINUTE and can_resample(MINUTE, grid)
+
+
 def _from(
     reader: Reader,
     symbol: str,
@@ -123,6 +131,7 @@ def _from(
 ) -> list[Candle]:
     made: list[Candle] = []
     carried: list[tuple[Any, ...]] = []
+    holes = Holes(reader, symbol)
     while True:
         piece = reader.candle_rows(
             symbol, MINUTE.name, start_ms=start_ms, end_ms=end_ms, limit=PIECE_ROWS
@@ -131,7 +140,7 @@ def _from(
         if len(piece) == PIECE_ROWS:
             cut = bisect_left(rows, (grid.floor(rows[-1][0]),))
             rows, carried = rows[:cut], rows[cut:]
-        made += resample_rows(rows, grid)
+        made += resample_rows(rows, grid, holes.cover)
         if len(piece) < PIECE_ROWS or (limit is not None and len(made) >= limit):
             return made[:limit]
         start_ms = piece[-1][0] + 1
@@ -142,6 +151,7 @@ def _newest(
 ) -> list[Candle]:
     made: list[Candle] = []
     carried: list[tuple[Any, ...]] = []
+    holes = Holes(reader, symbol)
     longest_ms = 31 * DAY_MS if grid.name == "1M" else grid.length_ms
     size = min(PIECE_ROWS, (limit + 1) * longest_ms // MINUTE.length_ms)
     for _ in range(MOST_MINUTES // size + 1):
@@ -150,7 +160,7 @@ def _newest(
         if len(piece) == size:
             cut = bisect_left(rows, (grid.next(grid.floor(rows[0][0])),))
             carried, rows = rows[:cut], rows[cut:]
-        made = resample_rows(rows, grid) + made
+        made = resample_rows(rows, grid, holes.cover) + made
         if len(made) >= limit or len(piece) < size:
             break
         end_ms = piece[0][0]

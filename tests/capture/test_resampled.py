@@ -20,6 +20,8 @@ from engine.simulator.replay import open_replay
 from engine.simulator.server import serve
 from engine.store import Source, Store
 from engine.store.export import write_csv
+from engine.store.gaps import mark, record_missing
+from engine.store.series import candle_series
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -136,6 +138,32 @@ async def test_minutes_that_were_missed_come_from_the_store(
     board.set_candle(NAME, "1m", minute(95, 109.0))
     await eventually(lambda: series.candles[-1].trades == 12)
     assert series.candles[-1].close == 109.0
+
+
+async def test_a_bar_over_a_hole_of_the_exchange_closes_incomplete(
+    store: Store,
+    board: Board,
+    resampler: Resampler,
+    eventually: Callable[..., Awaitable[Any]],
+) -> None:
+    hole = (minute(80).open_time_ms, minute(83).open_time_ms)
+    parts = [minute(at) for at in range(88) if not 80 <= at < 83]
+    put(store, parts)
+    store.writer.run(
+        lambda connection: record_missing(connection, NAME, "1m", *hole, 0, reason="lost")
+    ).result(10)
+    store.writer.run(
+        lambda connection: mark(connection, NAME, "1m", *hole, "exchange_hole", 0)
+    ).result(10)
+    await resampler.open(NAME, "15m")
+    series = board.series[NAME, "15m"]
+    for at in range(88, 92):
+        put(store, [minute(at)])
+        board.set_candle(NAME, "1m", minute(at))
+    await eventually(lambda: series.candles[5].closed)
+    made = candle_series(store.reader, NAME, "15m")
+    assert series.candles[:6] == made[:6]
+    assert [candle.complete for candle in series.candles] == [*([True] * 5), False, True]
 
 
 async def test_a_minute_that_is_pushed_again_with_other_values_counts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ def test_a_live_bar_equals_resampling_at_every_step(
 ) -> None:
     bar = LiveBar(GRID, START_MS)
     for index, part in enumerate(parts):
-        opened = Candle(*(getattr(part, name) for name in Candle.__struct_fields__[:-1]), False)
+        opened = msgspec.structs.replace(part, closed=False)
         if data.draw(st.booleans()):
             expected = resample([*parts[:index], opened], GRID, complete_only=False)
             assert [bar.candle(opened)] == expected
@@ -82,7 +83,7 @@ def test_resampling_what_was_resampled_changes_nothing(volumes: list[int]) -> No
     fives = resample(parts, INTERVALS["5m"])
     hours = resample(fives, INTERVALS["1h"], source=INTERVALS["5m"])
     assert hours == resample(parts, INTERVALS["1h"])
-    rows = [tuple(getattr(part, name) for name in Candle.__struct_fields__[:-1]) for part in parts]
+    rows = [tuple(getattr(part, name) for name in Candle.__struct_fields__[:10]) for part in parts]
     assert resample_rows(rows, INTERVALS["1h"]) == hours
 
 
@@ -105,3 +106,22 @@ def test_differences_are_named_and_the_unknown_is_none(
     values |= {"quote_volume": 3e9, "trades": 3, "taker_buy_volume": 4.0}
     own, made = Candle(START_MS, **values), Candle(START_MS, **(values | changes))  # type: ignore[arg-type]
     assert differing(own, made) == names
+
+
+@given(minutes(15), st.integers(0, 14))
+def test_a_bar_closes_without_what_the_exchange_does_not_have(
+    parts: list[Candle], lost: int
+) -> None:
+    bar = LiveBar(GRID, START_MS)
+    for part in parts:
+        if part is not parts[lost]:
+            bar.add(part)
+    hole = (parts[lost].open_time_ms, parts[lost].open_time_ms + MINUTE_MS)
+    there = [part for part in parts if part is not parts[lost]]
+    rows = [tuple(getattr(part, name) for name in Candle.__struct_fields__[:10]) for part in there]
+    assert bar.lacks_before(bar.end_ms)
+    bar.excuse([hole])
+    assert not bar.lacks_before(bar.end_ms)
+    assert [bar.candle()] == resample_rows(rows, GRID, lambda lacking: list(lacking) == [hole])
+    bar.add(parts[lost])
+    assert bar.candle() == resample(parts, GRID)[0]

@@ -175,7 +175,7 @@ def test_json_rows_name_what_is_unknown(minute: Minute) -> None:
     out = io.StringIO()
     assert write_json([minute(0), minute(1, trades=None)], "1m", out) == 2
     rows = json.loads(out.getvalue())
-    assert list(rows[0]) == list(COLUMNS[:-1])
+    assert list(rows[0]) == [*COLUMNS[:-1], "complete"]
     assert rows[0]["close_time"] == START_MS + MINUTE_MS - 1
     assert rows[1]["count"] is None
     nothing = io.StringIO()
@@ -192,6 +192,7 @@ def test_a_frame_has_utc_times_and_plain_numbers(store: Store, minute: Minute) -
     assert frame["close"].tolist() == [101.0, 101.0]
     kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
     assert kinds.pop("trades") == "int64"
+    assert kinds.pop("complete") == "bool"
     assert set(kinds.values()) == {"float64"}
     store.writer.put_candles(*SERIES, [minute(2, trades=None)], Source.STREAM).result(10)
     trades = candle_frame(store.reader, *SERIES)["trades"]

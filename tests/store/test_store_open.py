@@ -256,8 +256,9 @@ def test_a_database_of_the_second_version_learns_that_a_quote_volume_may_be_unkn
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
             connection.execute("UPDATE candle SET quote_volume = NULL")
+        connection.execute("DROP TABLE imported")
         connection.execute(
-            "DELETE FROM _sqlite_migrations WHERE name = ?", ("unknown_quote_volume",)
+            "DELETE FROM _sqlite_migrations WHERE name IN ('unknown_quote_volume', 'imported')"
         )
         connection.execute("PRAGMA user_version = 2")
     unknown = msgspec.structs.replace(minute(3), quote_volume=None)
