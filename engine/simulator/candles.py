@@ -226,6 +226,29 @@ class OpenBucket:
         other._sums = [None if total is None else total.copy() for total in self._sums]
         return other
 
+    def closed(self) -> Candle | None:
+        """Return all that was counted in as a closed candle, None for nothing; it has no close.
+
+        Its close is NaN, since a bucket keeps sums and extremes only.
+        """
+        if self._first is None:
+            return None
+        volume, quote, trades, buy, buy_quote = (
+            None if total is None else round(total.plus(0.0), 8) for total in self._sums
+        )
+        return Candle(
+            self.open_time_ms,
+            self._first,
+            self._high,
+            self._low,
+            math.nan,
+            volume or 0.0,
+            quote or 0.0,
+            None if trades is None else int(trades),
+            buy,
+            buy_quote,
+        )
+
     def with_minute(self, minute: Candle, *, closed: bool) -> Candle:
         """Return the candle with `minute` as its newest part."""
         volume, quote, trades, buy, buy_quote = (

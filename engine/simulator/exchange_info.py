@@ -9,6 +9,10 @@ if TYPE_CHECKING:
 
     from engine.market.symbol import SymbolInfo
 
+ORDER_LIMITS: tuple[dict[str, Any], ...] = (
+    {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
+    {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200_000},
+)
 _ORDER_TYPES = (
     "LIMIT",
     "LIMIT_MAKER",
@@ -51,6 +55,7 @@ def exchange_info(
                 "intervalNum": 1,
                 "limit": weight_per_minute,
             },
+            *ORDER_LIMITS,
             {
                 "rateLimitType": "RAW_REQUESTS",
                 "interval": "MINUTE",
@@ -87,7 +92,7 @@ def _symbol(info: SymbolInfo, *, show_sets: bool) -> dict[str, Any]:
         "pegInstructionsAllowed": True,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
-        "filters": _filters(info),
+        "filters": symbol_filters(info),
         "permissions": [],
         "permissionSets": [["SPOT"]] if show_sets else [],
         "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
@@ -95,7 +100,8 @@ def _symbol(info: SymbolInfo, *, show_sets: bool) -> dict[str, Any]:
     }
 
 
-def _filters(info: SymbolInfo) -> list[dict[str, Any]]:
+def symbol_filters(info: SymbolInfo) -> list[dict[str, Any]]:
+    """Return the filters that orders of a market have to pass, as exchangeInfo lists them."""
     return [
         {
             "filterType": "PRICE_FILTER",
@@ -109,6 +115,28 @@ def _filters(info: SymbolInfo) -> list[dict[str, Any]]:
             "maxQty": "9000000.00000000",
             "stepSize": info.step_size,
         },
+        {"filterType": "ICEBERG_PARTS", "limit": 10},
+        {
+            "filterType": "MARKET_LOT_SIZE",
+            "minQty": "0.00000000",
+            "maxQty": "1000000.00000000",
+            "stepSize": "0.00000000",
+        },
+        {
+            "filterType": "TRAILING_DELTA",
+            "minTrailingAboveDelta": 10,
+            "maxTrailingAboveDelta": 2000,
+            "minTrailingBelowDelta": 10,
+            "maxTrailingBelowDelta": 2000,
+        },
+        {
+            "filterType": "PERCENT_PRICE_BY_SIDE",
+            "bidMultiplierUp": "5",
+            "bidMultiplierDown": "0.2",
+            "askMultiplierUp": "5",
+            "askMultiplierDown": "0.2",
+            "avgPriceMins": 5,
+        },
         {
             "filterType": "NOTIONAL",
             "minNotional": "5.00000000",
@@ -117,4 +145,8 @@ def _filters(info: SymbolInfo) -> list[dict[str, Any]]:
             "applyMaxToMarket": False,
             "avgPriceMins": 5,
         },
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
+        {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": 20},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+        {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": 10},
     ]

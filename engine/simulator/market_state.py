@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from engine.market.interval import INTERVALS, MINUTE_MS
 from engine.simulator.book import ExchangeBook
-from engine.simulator.candles import CandleList, OpenBucket, OpenCandle, resample
+from engine.simulator.candles import CandleList, OpenBucket, OpenCandle, join, resample
 from engine.simulator.source import TRADES, KeepsTrades, SumsPast
 from engine.simulator.window import DayTicker, DayWindow
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _RECENT = 1000
 _SECOND_MS = 1000
+_LATEST_MS = 1 << 60
 _MINUTE = INTERVALS["1m"]
 _EMPTY_TOP = (0.0, 0.0, 0.0, 0.0)
 
@@ -52,6 +53,7 @@ class MarketState:
         sent_top: The top of book that `bookTicker` sent last.
         late_trades: Trades that came after their minute had closed (they count in the open one).
         has_past: Whether the market existed before the source's start.
+        born_ms: Exchange time before which it did not exist; 0 for one that has a past.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class MarketState:
         self.sent_top: tuple[float, float, float, float] | None = None
         self.late_trades = 0
         self.has_past = has_past
+        self.born_ms = 0 if has_past else start_ms
+        self._halts: list[tuple[int, int]] = []
         self._halted_ms: int | None = None if info.is_trading else start_ms
         self._source = source
         self._made_up = TRADES in source.made_up
@@ -105,9 +109,17 @@ class MarketState:
         """Change the status; whole minutes in any other than `TRADING` have no candle."""
         self.info = replace(self.info, status=status)
         if self.info.is_trading:
+            if self._halted_ms is not None:
+                self._halts.append((self._halted_ms, now_ms))
             self._halted_ms = None
         elif self._halted_ms is None:
             self._halted_ms = now_ms
+
+    def was_halted(self, time_ms: int) -> bool:
+        """Tell whether nothing was traded at `time_ms`."""
+        if self._halted_ms is not None and time_ms >= self._halted_ms:
+            return True
+        return any(start_ms <= time_ms < end_ms for start_ms, end_ms in self._halts)
 
     def _slept_through(self, open_time_ms: int) -> bool:
         return self._halted_ms is not None and open_time_ms >= self._halted_ms
@@ -349,6 +361,19 @@ class MarketState:
             last_id=last.trade_id if last else -1,
             top=self.top(),
         )
+
+    def closed_since(self, start_ms: int) -> Candle | None:
+        """Return what has closed since `start_ms` as one candle, None when nothing has.
+
+        It may be called in a worker thread.
+        """
+        kept = self._window.since(start_ms)
+        if kept is None:
+            bucket = self.past_bucket(start_ms)
+            for candle in self._live.between(start_ms, _LATEST_MS):
+                bucket.add(candle)
+            return bucket.closed()
+        return join(start_ms, kept) if kept else None
 
     def average(self, minutes: int = 5) -> float:
         """Return the volume-weighted average price of the last `minutes` minutes."""

@@ -135,6 +135,33 @@ class Query:
             raise ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
         return value
 
+    def text(self, name: str) -> str | None:
+        """Return any text, None when it was not sent."""
+        value: str | None = self._params.get(name)
+        return value
+
+    def words(self, name: str) -> list[str] | None:
+        """Return one word or a JSON list of words, None when it was not sent."""
+        value = self._params.get(name)
+        if value is None:
+            return None
+        if not value.startswith("["):
+            return [value]
+        try:
+            return msgspec.json.decode(value, type=list[str])
+        except msgspec.DecodeError:
+            raise ApiError(-1135, f"JSON sent for parameter '{name}' is not valid") from None
+
+    @staticmethod
+    def match_status(status: str, wanted: str | None) -> None:
+        """Let a market's status pass that is the wanted one, if any is.
+
+        Raises:
+            ApiError: -1220.
+        """
+        if wanted not in (None, status):
+            raise ApiError(-1220, "The symbol's status does not match the requested symbolStatus.")
+
     def status(self) -> str | None:
         """Return `symbolStatus`, None when it was not sent."""
         value = self.one_of("symbolStatus", {*_STATUSES, ""}, "")

@@ -17,15 +17,17 @@ from engine.simulator.control import Control
 from engine.simulator.doorkeeper import Doorkeeper
 from engine.simulator.exchange import Exchange
 from engine.simulator.limits import Limits
+from engine.simulator.protocol.refusals import answers_unknown
 from engine.simulator.pump import Pump
 from engine.simulator.rest import RestApi
 from engine.simulator.script import Script, ScriptRun
 from engine.simulator.source import StartsEarly
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from engine.simulator.faults import Faults
+    from engine.simulator.protocol.keys import ApiKey
     from engine.simulator.source import Source
 
 _log = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ async def serve(
     speed: float = 1.0,
     limits: Limits | None = None,
     script: Script | None = None,
+    keys: Sequence[ApiKey] = (),
 ) -> AsyncIterator[Running]:
     """Run a simulated exchange for as long as the context lasts.
 
@@ -76,6 +79,7 @@ async def serve(
         speed: Exchange seconds per wall-clock second; `math.inf` goes as fast as clients read.
         limits: Weights, streams, pings; the documented ones without it.
         script: Faults to do as exchange time passes.
+        keys: API keys that may read the account; without any nobody may.
 
     Raises:
         ScriptError: when the script names a market that is not there.
@@ -89,7 +93,7 @@ async def serve(
     script_run = ScriptRun(exchange, script)
     await asyncio.to_thread(_load, exchange)
     runner = web.AppRunner(
-        _application(exchange, limits, script_run),
+        _application(exchange, limits, script_run, keys),
         max_line_size=_LONGEST_LINE,
         max_field_size=_LONGEST_LINE,
         access_log=None,
@@ -137,9 +141,11 @@ async def _feed(exchange: Exchange, ended: asyncio.Future[None]) -> None:
     ended.set_result(None)
 
 
-def _application(exchange: Exchange, limits: Limits, script: ScriptRun) -> web.Application:
-    application = web.Application()
-    RestApi(exchange, limits).add_to(application.router)
+def _application(
+    exchange: Exchange, limits: Limits, script: ScriptRun, keys: Sequence[ApiKey]
+) -> web.Application:
+    application = web.Application(middlewares=[answers_unknown(lambda: exchange.now_ms)])
+    RestApi(exchange, limits, keys).add_to(application.router)
     Control(exchange, script).add_to(application.router)
     open_socket = _socket_handler(exchange, limits)
     for path in ("/ws", "/ws/{streams:.*}", "/stream"):

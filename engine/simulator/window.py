@@ -63,7 +63,7 @@ class _Closed(NamedTuple):
 
 
 class DayWindow:
-    """The last 1,439 closed minutes; with the open minute they are the 24-hour window.
+    """The last 1,441 closed minutes; 1,439 and the open minute are the 24-hour window.
 
     The window moves by whole minutes, as the exchange's longer rolling windows do.
 
@@ -73,7 +73,7 @@ class DayWindow:
 
     def __init__(self, length_ms: int = MINUTE_MS) -> None:
         self._length_ms = length_ms
-        self._minutes: deque[Candle] = deque(maxlen=_MINUTES)
+        self._minutes: deque[Candle] = deque(maxlen=_MINUTES + 1)
         self._closed: _Closed | None = None
 
     def append(self, minute: Candle) -> None:
@@ -85,6 +85,13 @@ class DayWindow:
         """Return the newest `count` closed minutes, oldest first."""
         minutes = self._minutes
         return [minutes[index] for index in range(max(0, len(minutes) - count), len(minutes))]
+
+    def since(self, start_ms: int) -> list[Candle] | None:
+        """Return the closed minutes from `start_ms` on, None when they are not all here."""
+        minutes = self._minutes
+        if not minutes or minutes[0].open_time_ms > start_ms:
+            return None
+        return [minute for minute in minutes if minute.open_time_ms >= start_ms]
 
     def ticker(
         self,

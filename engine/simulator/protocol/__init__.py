@@ -1,0 +1,1 @@
+"""What the simulated exchange says and checks as Binance's REST interface does."""
