@@ -53,7 +53,7 @@ def _pane_actions() -> Iterable[Action]:
             f"desk.pane_{name}",
             (str(number),),
             PANE_TITLES[name],
-            f"go to the {PANE_TITLES[name]} pane; again: let it fill the screen",
+            f"go to the {PANE_TITLES[name]} pane; again: it fills the screen",
             DESK,
             f"focus_pane('{name}')",
         )
@@ -100,7 +100,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     ),
     Action(
         "desk.freeze", ("space",), "freeze",
-        "hold the screen still, or let it go on; nothing is missed meanwhile",
+        "hold the screen still, or let it go on",
         DESK, "freeze", footer=True,
     ),
     Action("desk.repaint", ("ctrl+l",), "repaint", "paint the screen anew", DESK, "app.repaint"),

@@ -77,7 +77,7 @@ def connection_style(model: DeskModel) -> Style:
     """Return the style of the connection's word."""
     palette = model.palette
     styles = {
-        "live": palette.up,
+        "live": palette.fine,
         "connecting": palette.warn,
         "stale": palette.warn,
         "ended": palette.bright,

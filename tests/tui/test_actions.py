@@ -17,7 +17,9 @@ from tui.actions import (
     shown_key,
 )
 from tui.screens.help import help_lines
-from tui.widgets.line_widget import line_text
+from tui.screens.legend import legend_lines
+from tui.widgets.glyphs import glyphs
+from tui.widgets.line_widget import line_text, line_width
 
 
 def test_each_key_has_one_meaning_in_each_context():
@@ -51,9 +53,10 @@ def test_each_action_has_a_handler(desk, action):
     assert callable(getattr(owner, f"action_{name}", None)), action.handler
 
 
-def test_help_holds_every_action_with_its_keys(desk):
+@pytest.mark.parametrize("width", [80, 200])
+def test_help_holds_every_action_with_its_keys(desk, width):
     model = desk.make_app(desk.FakeEngine()).model
-    page = [line_text(line) for line in help_lines(model)]
+    page = [line_text(line) for line in help_lines(model, width)]
     for action in ACTIONS:
         keys = "  ".join(shown_key(key) for key in action.keys)
         assert any(keys in line and action.description in line for line in page), action.id
@@ -73,3 +76,33 @@ def test_footer_begins_with_the_panes_own_keys_and_joins_neighbours():
 
 def test_shown_keys_are_what_people_press():
     assert [shown_key(key) for key in ("slash", "ctrl+p", "q", "plus")] == ["/", "Ctrl+P", "q", "+"]
+
+
+@pytest.mark.parametrize("is_ascii", [False, True])
+def test_help_explains_every_mark(desk, is_ascii):
+    model = desk.make_app(desk.FakeEngine()).model
+    model.glyphs = signs = glyphs(is_ascii)
+    page = "\n".join(line_text(line) for line in legend_lines(model, 80))
+    marks = (
+        *(signs.up, signs.down, signs.flat, signs.up_hollow, signs.down_hollow, signs.cursor),
+        *(signs.pointer, signs.dot, signs.hollow_dot, signs.hit, signs.miss, signs.tie),
+        *(signs.levels, signs.full, signs.track, signs.dash, signs.middot, signs.tick),
+        *(
+            signs.sort_up,
+            signs.sort_down,
+            "delta" if is_ascii else "Δ",
+            "p(up)" if is_ascii else "p↑",
+        ),
+    )
+    words = ("bps", "Brier", "beside", "[46, 60]", "step", "mid", "MA10", "synced", "invented",
+             "captured", "by stream", "holes", "weight", "p50/95/99", "unseen", "coin toss",
+             "DEMO", "REPLAY", "SIM")  # fmt: skip
+    for part in (*marks, *words):
+        assert part in page, part
+    assert not is_ascii or page.isascii()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 160, 200])
+def test_the_help_page_fits_its_width(desk, width):
+    model = desk.make_app(desk.FakeEngine()).model
+    assert max(line_width(line) for line in help_lines(model, width)) <= max(width, 80)

@@ -33,12 +33,40 @@ def styles(palette: Palette) -> dict[str, Style]:
 @pytest.mark.parametrize("light", [False, True])
 @pytest.mark.parametrize("name", ["default", "okabe-ito"])
 def test_colours_read_on_their_background(name, light) -> None:
-    background = Color.parse("#e0e0e0" if light else "#1e1e1e")
+    plain = Color.parse("#e0e0e0" if light else "#1e1e1e")
     for key, style in styles(palettes(name, light=light)).items():
         if style.color is not None:
+            background = style.bgcolor or plain
             quiet = key.endswith(("_open", "_bar")) or key.startswith("volume")
             least = (1.6 if light else 2.2) if quiet else 3.8
             assert contrast(style.color, background) >= least, key
+
+
+MEANINGS = {
+    "rising, or a buyer": ("up", "bid"),
+    "falling, or a seller": ("down", "ask"),
+    "not to be trusted": ("warn",),
+    "went wrong": ("error",),
+    "the model's": ("accent", "good"),
+    "10": ("average_10",),
+    "20": ("average_20",),
+    "30": ("average_30",),
+}
+
+
+@pytest.mark.parametrize("depth", [ColorSystem.TRUECOLOR, ColorSystem.STANDARD])
+@pytest.mark.parametrize("palette", [p for p in ALL if not p.is_mono])
+def test_no_colour_has_two_meanings(palette, depth) -> None:
+    def look(style: Style) -> tuple[object, ...]:
+        return tuple(
+            color and color.downgrade(depth).name for color in (style.color, style.bgcolor)
+        )
+
+    looks = [{look(getattr(palette, name)) for name in names} for names in MEANINGS.values()]
+    assert all(len(found) == 1 for found in looks), looks
+    assert len(set.union(*looks)) == len(MEANINGS), looks
+    grey = {style.color for style in (palette.text, palette.bright, palette.fine, palette.bad)}
+    assert grey == {None}, "what is fine or plain takes the theme's own colour"
 
 
 @pytest.mark.parametrize("palette", [p for p in ALL if not p.is_mono])

@@ -124,5 +124,5 @@ class BookPane(Pane):
             return (book.state, palette.warn)
         age = self.model.aged(book.age_ms, self.model.state.book_wall_ms)
         if age is None or age < 1000:
-            return ("synced < 1 s", palette.up)
-        return (f"synced {age / 1000:.0f} s", palette.warn if age >= OLD_MS else palette.up)
+            return ("synced < 1 s", palette.fine)
+        return (f"synced {age / 1000:.0f} s", palette.warn if age >= OLD_MS else palette.fine)

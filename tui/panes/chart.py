@@ -181,7 +181,7 @@ class ChartPane(Pane):
         if not self._chart.is_live:
             right = [("0: live edge", palette.warn)]
         if bar is not None and self._chart.has_crosshair:
-            left.append((f" {formats.stamp(bar.time_ms)}", palette.accent))
+            left.append((f" {formats.stamp(bar.time_ms)}", palette.bright))
         elif bar is not None:
             room = self.inner_width - len("3 chart  ") - width_of(left) - width_of(right) - 4
             left += self._readout(bar, room)

@@ -186,7 +186,7 @@ def _verdict(sheet: Sheet) -> Line:
         return ()
     has_edge = info.verdict == "edge"
     text = "beats its baselines" if has_edge else info.verdict
-    style = palette.up if has_edge else palette.warn
+    style = palette.fine if has_edge else palette.warn
     figures = (
         f"unseen {info.accuracy * 100:.1f} % "
         f"[{info.low * 100:.1f}, {info.high * 100:.1f}] of {info.test_rows:,}"

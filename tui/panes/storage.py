@@ -81,7 +81,7 @@ class StoragePane(Pane):
             return ("incomplete", palette.warn)
         if not storage.candles:
             return ("nothing yet", palette.dim)
-        return ("complete", palette.up)
+        return ("complete", palette.fine)
 
     def _rows(self, storage: StorageSection) -> list[Line]:
         palette = self.model.palette
@@ -133,7 +133,7 @@ class StoragePane(Pane):
             return []
         stored = formats.share_floor(quality.stored, quality.expected)
         by_stream = formats.share_floor(quality.by_stream, quality.expected)
-        style = palette.up if quality.stored >= quality.expected else palette.warn
+        style = palette.fine if quality.stored >= quality.expected else palette.warn
         parts = [(stored, style)]
         if quality.holes:
             parts.append((f"{quality.holes:,} more in holes", palette.text))
@@ -180,7 +180,7 @@ class StoragePane(Pane):
             return []
         lines: list[Line] = [((" each market, hour by hour", palette.dim),)]
         for row in worst:
-            style = palette.up if row.stored >= row.expected else palette.warn
+            style = palette.text if row.stored >= row.expected else palette.warn
             share = formats.share_floor(row.stored, row.expected)
             name = fit(((row.symbol, palette.text),), LABEL_WIDTH - 2, glyphs.ellipsis)
             lines.append(
@@ -188,7 +188,7 @@ class StoragePane(Pane):
                     (" ", palette.text),
                     *name,
                     pad(LABEL_WIDTH - 1 - width_of(name)),
-                    *heat_pieces(row.cells, glyphs, palette.up, palette.warn),
+                    *heat_pieces(row.cells, glyphs, palette.text, palette.warn),
                     (f" {share:>8}" if row.expected else "", style),
                 )
             )
@@ -257,9 +257,9 @@ class StoragePane(Pane):
         if not known:
             return self._row("24 h", ("nothing expected yet", palette.dim))
         mean = sum(known) / len(known)
-        style = palette.up if mean >= 1 else palette.warn
+        style = palette.fine if mean >= 1 else palette.warn
         percent = "100%" if mean >= 1 else f"{math.floor(mean * 100)}%"
-        strip = heat_pieces(storage.coverage, glyphs, palette.up, palette.warn)
+        strip = heat_pieces(storage.coverage, glyphs, palette.text, palette.warn)
         # The row "captured" tells the share where it is known.
         share = () if self._knows_share(storage.quality) else ((f" {percent}", style),)
         return self._row("24 h", *strip, *share)

@@ -264,7 +264,7 @@ class TickersPane(Pane):
         return TableRow(
             symbol,
             (
-                (glyphs.dot if is_focused else " ", palette.accent),
+                (glyphs.dot if is_focused else " ", palette.bright),
                 (symbol, name_style),
                 (formats.price(row.last, row.price_decimals), text),
                 change,

@@ -153,7 +153,7 @@ class CoverageScreen(LedgerScreen):
     def _row(self, row: MarketCoverage) -> TableRow:
         palette, glyphs = self.model.palette, self.model.glyphs
         missing = max(0, row.expected - row.stored)
-        strip = palette.warn if missing else palette.up
+        strip = palette.warn if missing else palette.text
         status = "" if row.status == "TRADING" else row.status.lower().replace("_", " ")
         return TableRow(
             row.symbol,

@@ -158,7 +158,7 @@ class FindScreen(FootScreen, inherit_bindings=False):
         return TableRow(
             info.name,
             (
-                (glyphs.hit if is_watched else " ", palette.accent),
+                (glyphs.hit if is_watched else " ", palette.bright),
                 (info.name, palette.bright),
                 (info.base, palette.text),
                 (info.quote, palette.text),

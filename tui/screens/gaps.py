@@ -155,5 +155,5 @@ class GapsScreen(LedgerScreen):
 
     def _style(self, state: str) -> Style:
         palette = self.model.palette
-        styles = {"open": palette.warn, "filled": palette.up, "unfillable": palette.error}
+        styles = {"open": palette.warn, "filled": palette.text, "unfillable": palette.error}
         return styles.get(state, palette.text)

@@ -1,4 +1,4 @@
-"""All keys, from the registry."""
+"""All keys, from the registry, and a legend of all marks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
 from tui.actions import CONTEXT_TITLES, of_context, shown_key
+from tui.cells import pad, width_of
 from tui.screens.foot import FootScreen
+from tui.screens.legend import legend_lines
 from tui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
@@ -20,32 +22,35 @@ if TYPE_CHECKING:
     from tui.model import DeskModel
 
 KEYS_WIDTH = 22
-COLUMN_WIDTH = 72
+LEGEND_LEAST = 64
 
 
-def help_lines(model: DeskModel) -> list[Line]:
-    """Return the help page: every action of every context with its keys."""
+def help_lines(model: DeskModel, width: int) -> list[Line]:
+    """Return the help page: every key, and every mark beside or beneath them, in `width` cells."""
+    keys = _key_lines(model)
+    left = max(map(width_of, keys)) + 2
+    if width - left < LEGEND_LEAST:
+        return [*keys, *legend_lines(model, width)]
+    marks = [((" marks and colours", model.palette.bright),), *legend_lines(model, width - left)]
+    count = max(len(keys), len(marks))
+    pairs = zip([*keys, *[()] * (count - len(keys))], [*marks, *[()] * (count - len(marks))],
+                strict=True)  # fmt: skip
+    return [(*key, pad(left - width_of(key)), *mark) for key, mark in pairs]
+
+
+def _key_lines(model: DeskModel) -> list[Line]:
     palette = model.palette
-    lines: list[Line] = [
-        ((" klinetop: keys", palette.bright),),
-    ]
+    lines: list[Line] = [((" klinetop: keys", palette.bright),)]
     for context, title in CONTEXT_TITLES.items():
         actions = of_context(context)
         if not actions:
             continue
-        lines += [(), ((f" {title}", palette.accent),)]
+        lines += [(), ((f" {title}", palette.bright),)]
         for action in actions:
             keys = "  ".join(shown_key(key) for key in action.keys)
             lines.append(
                 ((f"   {keys:<{KEYS_WIDTH}}", palette.bright), (action.description, palette.text))
             )
-    lines += [
-        (),
-        ((" forecasts", palette.accent),),
-        (("   Short-term direction is close to a coin toss. Trust a model only as far as its",
-          palette.text),),
-        (("   hit rate, with its interval, stands above the baselines beside it.", palette.text),),
-    ]  # fmt: skip
     return lines
 
 
@@ -77,13 +82,20 @@ class HelpScreen(FootScreen, inherit_bindings=False):
     def on_mount(self) -> None:
         """Write the page."""
         self.draw_foot()
+        self._write()
+
+    def on_resize(self) -> None:
+        """Fit the page to the width."""
+        self._write()
+
+    def _write(self) -> None:
         lines = self.lines()
         self.page.styles.height = len(lines)
         self.page.show(lines)
 
     def lines(self) -> list[Line]:
         """Return the page."""
-        return help_lines(self.model)
+        return help_lines(self.model, self.size.width or self.app.size.width)
 
     def action_scroll(self, by: int) -> None:
         """Scroll by `by` lines."""

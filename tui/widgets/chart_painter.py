@@ -148,7 +148,7 @@ class ChartPainter:
     def mark_style(self, mark: Mark) -> Style:
         """Return the style of a forecast by its outcome."""
         palette = self.palette
-        styles = {"hit": palette.good, "miss": palette.bad, "waiting": palette.accent}
+        styles = {"hit": palette.good, "miss": palette.bad, "waiting": palette.dim}
         return styles.get(mark.state, palette.dim)
 
     def row(self, scene: Scene, columns: Sequence[Column], y: int) -> Line:
@@ -226,7 +226,7 @@ class ChartPainter:
         pieces.append((f"{arrow}{percent} ".lstrip(), palette.direction(change)))
         pieces += [("V ", palette.dim), (formats.compact(bar.volume) + " ", palette.text)]
         if not bar.closed:
-            pieces.append(("open ", palette.accent))
+            pieces.append(("open ", palette.dim))
         return [*pieces, (" ", palette.text)]
 
     def _legend(self, scene: Scene) -> list[Piece]:

@@ -102,8 +102,8 @@ class LossCurve(PaintedWidget):
     def _marks(self) -> tuple[tuple[str, Style], tuple[str, Style]]:
         is_ascii = self.glyphs.is_ascii
         return (
-            ("." if is_ascii else "•", self.palette.average_20),
-            ("x" if is_ascii else "○", self.palette.average_10),
+            ("." if is_ascii else "•", self.palette.accent),
+            ("x" if is_ascii else "○", self.palette.bright),
         )
 
     def _legend(self, loss: tuple[float, ...], val_loss: tuple[float, ...]) -> Line:

@@ -1,9 +1,10 @@
 """Colours and attributes that widgets draw with, independent of the app's theme.
 
-Foreground colours read on dark backgrounds (contrast of 4.5 and more against #1e1e1e, bars and open
-candles 2.2 and more); `light=True` gives a darker set for light backgrounds. Text that carries no
-meaning by colour has no colour of its own and takes the theme's foreground. Blue, orange and yellow
-of the `okabe-ito` palette are from M. Okabe and K. Ito, "Color Universal Design" (2008).
+No colour has two meanings. Foreground colours read on dark backgrounds (contrast of 4.5 and more
+against #1e1e1e, bars and open candles 2.2 and more); `light=True` gives a darker set for light
+backgrounds. Text that carries no meaning by colour has no colour of its own and takes the theme's
+foreground. Blue, orange and yellow of the `okabe-ito` palette are from M. Okabe and K. Ito, "Color
+Universal Design" (2008).
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ class Palette(msgspec.Struct, frozen=True):
         name: Which palette this is.
         is_mono: True when no style has a colour, so that shapes must tell up from down.
         text: Plain data. `bright` stands out, `dim` stands back.
-        up: Rising; `down` falling. Always drawn beside an arrow, a sign or a shape.
+        up: Rising, or a buyer; `down` falling, or a seller. Always drawn beside an arrow, a sign or
+            a shape.
         up_open: A rising candle that is not closed yet; `down_open` a falling one.
-        warn: Not to be trusted right now. `error` went wrong.
+        fine: All is well. `warn` is not to be trusted right now, `error` went wrong.
         accent: What belongs to the model: forecasts and their marks.
-        good: A forecast that was right; `bad` one that was wrong.
+        good: A forecast that was right (the model's colour); `bad` one that was wrong.
         frame: Border of a pane; `frame_focus` of the focused one.
         cursor: The selected row of the focused table; `cursor_blurred` of another one.
         header: Column titles.
@@ -48,6 +50,7 @@ class Palette(msgspec.Struct, frozen=True):
     down: Style
     up_open: Style
     down_open: Style
+    fine: Style
     warn: Style
     error: Style
     accent: Style
@@ -89,6 +92,7 @@ class _Colors(msgspec.Struct, frozen=True):
     accent: str
     warn: str
     error: str
+    error_text: str
     average_10: str
     average_20: str
     average_30: str
@@ -101,12 +105,13 @@ _DARK = _Colors(
     falling="#f05f5a",
     rising_quiet="#198741",
     falling_quiet="#b02828",
-    accent="#50aaeb",
+    accent="#5b8cff",
     warn="#e6af1e",
-    error="#f05f5a",
-    average_10="#d9c44c",
-    average_20="#55aae6",
-    average_30="#c878dc",
+    error="#a01e1e",
+    error_text="#ffffff",
+    average_10="#c8c8c8",
+    average_20="#2fc9b4",
+    average_30="#c07cff",
     cursor_background="#2d3f52",
 )
 _LIGHT = _Colors(
@@ -114,12 +119,13 @@ _LIGHT = _Colors(
     falling="#be282d",
     rising_quiet="#5ab978",
     falling_quiet="#d7827d",
-    accent="#1464aa",
+    accent="#1a4fd0",
     warn="#915f00",
-    error="#be282d",
-    average_10="#7f6a00",
-    average_20="#1464aa",
-    average_30="#8737a5",
+    error="#a01e1e",
+    error_text="#ffffff",
+    average_10="#555555",
+    average_20="#007a6c",
+    average_30="#8a2fc8",
     cursor_background="#c6d8ea",
 )
 _OKABE_ITO_DARK = msgspec.structs.replace(
@@ -128,8 +134,9 @@ _OKABE_ITO_DARK = msgspec.structs.replace(
     falling="#e69f00",
     rising_quiet="#32739b",
     falling_quiet="#96690a",
-    accent="#cc79a7",
+    accent="#ff8fd0",
     warn="#f0e442",
+    average_30="#a970ff",
 )
 _OKABE_ITO_LIGHT = msgspec.structs.replace(
     _LIGHT,
@@ -139,6 +146,7 @@ _OKABE_ITO_LIGHT = msgspec.structs.replace(
     falling_quiet="#be8c46",
     accent="#9b3778",
     warn="#7f6a00",
+    average_30="#5b35c0",
 )
 
 
@@ -189,11 +197,12 @@ def _colored(name: PaletteName, colors: _Colors) -> Palette:
         down=down,
         up_open=up_quiet,
         down_open=down_quiet,
+        fine=Style(bold=True),
         warn=Style(color=colors.warn),
-        error=Style(color=colors.error, bold=True),
+        error=Style(color=colors.error_text, bgcolor=colors.error, bold=True),
         accent=Style(color=colors.accent),
-        good=up,
-        bad=down,
+        good=Style(color=colors.accent),
+        bad=Style(),
         frame=dim,
         frame_focus=Style(bold=True),
         cursor=Style(bgcolor=colors.cursor_background),
@@ -230,6 +239,7 @@ def _mono() -> Palette:
         down=plain,
         up_open=dim,
         down_open=dim,
+        fine=bold,
         warn=Style(bold=True, underline=True),
         error=Style(bold=True, reverse=True),
         accent=bold,
