@@ -104,6 +104,7 @@ async def _serve(settings: Settings, store: Store, stop: StopRequest, *, owned: 
     from functools import partial
     from pathlib import Path
 
+    from engine.memory import keep_trimmed
     from engine.runtime import Engine
     from engine.service.desk import Desk
     from engine.service.exchange_process import ExchangeProcess, exchange_arguments
@@ -139,6 +140,7 @@ async def _serve(settings: Settings, store: Store, stop: StopRequest, *, owned: 
         )
         asyncio.get_running_loop().set_exception_handler(engine.tasks.loop_failed)
         engine.tasks.start("log", partial(keep_small, settings.directory / LOG_NAME))
+        engine.tasks.start("memory", keep_trimmed)
         await engine.start()
         heard.tell(engine)
         try:

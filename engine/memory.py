@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import logging
 import platform
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # malloc.h of the GNU C library
 ARENAS = 2
 MMAP_FROM_BYTES = 256 * 1024
+TRIM_EVERY_S = 300.0
 _STATUS = Path("/proc/self/status")
 
 
@@ -31,6 +33,23 @@ def limit_arenas() -> bool:
         return False
     is_mapped = library.mallopt(M_MMAP_THRESHOLD, MMAP_FROM_BYTES)
     return bool(library.mallopt(M_ARENA_MAX, ARENAS) and is_mapped)
+
+
+def give_back() -> bool:
+    """Give the allocator's free pages back to the system; False where there is none to give.
+
+    What threads leave behind between blocks that live long is kept else: 10 MB after an hour of
+    all markets. It takes some milliseconds for 100 MB (malloc_trim(3), GNU C library).
+    """
+    library = _gnu_library()
+    return library is not None and bool(library.malloc_trim(0))
+
+
+async def keep_trimmed(every_s: float = TRIM_EVERY_S) -> None:
+    """Give free pages back every so often, in a thread, until cancelled."""
+    while True:
+        await asyncio.sleep(every_s)
+        await asyncio.to_thread(give_back)
 
 
 class MemoryUsage(NamedTuple):

@@ -96,3 +96,24 @@ with Store.open(directory, source="live") as store, contextlib.ExitStack() as st
     )
     if done.stdout.strip() != "None":
         assert 5e6 < int(done.stdout) < 18e6
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not GNU's")
+def test_pages_between_blocks_that_stay_go_back_again_and_again() -> None:
+    code = """
+import asyncio
+from engine.memory import keep_trimmed, limit_arenas, usage
+limit_arenas()
+async def main():
+    task = asyncio.create_task(keep_trimmed(0.01))
+    for _ in range(2):
+        blocks = [bytearray(20_000) for _ in range(3_000)]
+        kept = blocks[::10]
+        del blocks
+        full = usage().resident_bytes
+        while usage().resident_bytes > full - 25e6:
+            await asyncio.sleep(0.01)
+    task.cancel()
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
