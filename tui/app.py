@@ -37,6 +37,7 @@ from tui.panes.forecast_lines import BUSY
 from tui.remembered import NOTHING, Memory, Remembered
 from tui.screen_diff import ScreenDiff
 from tui.screens.dashboard import Dashboard
+from tui.spares import Spares
 from tui.widgets.glyphs import glyphs
 from tui.widgets.palette import palettes
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from tui.panes.book import BookPane
     from tui.panes.chart import ChartPane
     from tui.panes.tickers import TickersPane
+    from tui.screens.foot import FootScreen
 
 DARK_THEME: Final = "textual-dark"
 BARS_STEP: Final = 60
@@ -146,6 +148,17 @@ class KlinetopApp(App[None], inherit_bindings=False):
         self._memory = memory
         self._checked = not focused
         self.dashboard = Dashboard(self.model, kept)
+        self.spares = Spares(
+            {
+                "help": self._make_help,
+                "palette": self._make_palette,
+                "find": self._make_find,
+                "gaps": self._make_gaps,
+                "coverage": self._make_coverage,
+                "notices": self._make_notices,
+            },
+            self._mount_ahead,
+        )
 
     # --- life
 
@@ -198,6 +211,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
         gc.collect()
         gc.freeze()
         self.run_worker(self.link.run(), name="link", group="link")
+        self.run_worker(self.spares.run(), name="spares", group="spares")
 
     async def action_leave(self, detach: bool) -> None:
         """Say goodbye to the engine and close the terminal."""
@@ -409,11 +423,18 @@ class KlinetopApp(App[None], inherit_bindings=False):
 
     # --- screens
 
+    async def _mount_ahead(self, screen: FootScreen) -> None:
+        await self._get_screen(screen)[1]
+        await screen.draw_ahead(self.size)
+
     def action_palette(self) -> None:
         """Search all commands, markets, intervals and themes."""
+        self.push_screen(self.spares.take("palette"))
+
+    def _make_palette(self) -> FootScreen:
         from tui.screens.palette import PaletteScreen
 
-        self.push_screen(PaletteScreen(self.model, self))
+        return PaletteScreen(self.model, self)
 
     def theme_names(self) -> Iterable[str]:
         """Return the names of all themes."""
@@ -440,28 +461,40 @@ class KlinetopApp(App[None], inherit_bindings=False):
 
     def action_help(self) -> None:
         """Show all keys."""
+        self.push_screen(self.spares.take("help"))
+
+    def _make_help(self) -> FootScreen:
         from tui.screens.help import HelpScreen
 
-        self.push_screen(HelpScreen(self.model))
+        return HelpScreen(self.model)
 
     def action_notices(self) -> None:
         """Show what has happened."""
+        self.model.messages.see()
+        self.push_screen(self.spares.take("notices"))
+
+    def _make_notices(self) -> FootScreen:
         from tui.screens.notices import NoticesScreen
 
-        self.model.messages.see()
-        self.push_screen(NoticesScreen(self.model))
+        return NoticesScreen(self.model)
 
     def action_gaps(self, symbol: str = "") -> None:
         """Show the ledger of gaps, of one market or of all."""
+        self.push_screen(self._make_gaps(symbol) if symbol else self.spares.take("gaps"))
+
+    def _make_gaps(self, symbol: str = "") -> FootScreen:
         from tui.screens.gaps import GapsScreen
 
-        self.push_screen(GapsScreen(self.model, self, symbol))
+        return GapsScreen(self.model, self, symbol)
 
     def action_coverage(self) -> None:
         """Show how complete each market is."""
+        self.push_screen(self.spares.take("coverage"))
+
+    def _make_coverage(self) -> FootScreen:
         from tui.screens.coverage import CoverageScreen
 
-        self.push_screen(CoverageScreen(self.model, self))
+        return CoverageScreen(self.model, self)
 
     def show_time(self, symbol: str, interval: str, time_ms: int) -> None:
         """Go back to the dashboard, with this time of this market in the middle of the chart."""
@@ -482,14 +515,19 @@ class KlinetopApp(App[None], inherit_bindings=False):
 
     def action_find_symbol(self) -> None:
         """Look for a market."""
+        self.push_screen(self.spares.take("find"))
+
+    def _make_find(self) -> FootScreen:
         from tui.screens.find import FindScreen
 
-        self.push_screen(FindScreen(self.model, self))
+        return FindScreen(self.model, self)
 
     def _theme_changed(self, theme: Theme) -> None:
         self.model.palette = palettes(
             self._palette_name, self.settings.up_color, light=not theme.dark
         )
+        for screen in self.spares.forget():
+            screen.remove()
         self.dashboard.call_next(self.dashboard.rebuild)
 
 

@@ -91,12 +91,16 @@ class FindScreen(FootScreen, inherit_bindings=False):
         )
 
     def on_mount(self) -> None:
-        """Begin with all markets."""
+        """Write the heading, and type into the input."""
         palette = self.model.palette
         self.heading.show((((" find a market", palette.bright),),))
         self.draw_foot()
         self.input.focus()
-        self._look_up("")
+
+    def opened(self) -> None:
+        """Begin with all markets."""
+        super().opened()
+        self._look_up(self.input.value)
 
     def on_input_changed(self, message: Input.Changed) -> None:
         """Look up what was typed."""

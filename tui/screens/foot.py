@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from textual.screen import Screen
 
@@ -12,8 +13,14 @@ from tui.widgets.text_lines import TextLines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from textual import events
+    from textual.geometry import Size
+
     from tui.cells import Cell
     from tui.model import DeskModel
+
+SETTLE_S: Final = 0.1
+"""How long widgets take to draw themselves for the sizes that they got."""
 
 
 class FootScreen(Screen[None], inherit_bindings=False):
@@ -25,10 +32,33 @@ class FootScreen(Screen[None], inherit_bindings=False):
         super().__init__()
         self.model = model
         self.foot = TextLines(classes="foot")
+        self._is_styled = False
 
     def keys(self) -> Sequence[tuple[str, str]]:
         """Return (key, what it does) for the last line."""
         return (("Esc", "back"),)
+
+    async def draw_ahead(self, size: Size) -> None:
+        """Lay out and draw all of it for a terminal of `size` before it is shown."""
+        self._refresh_layout(size)
+        # A timer that has ticked once paints at once, one that begins to waits a period.
+        self._update_timer.resume()
+        await asyncio.sleep(SETTLE_S)
+        self._refresh_layout(size)
+        self._layout_required = False
+        self._dirty_widgets.clear()
+        self._compositor.render_full_update()
+        self._is_styled = True
+
+    def opened(self) -> None:
+        """Begin to be shown: draw what may have changed since it was mounted."""
+        self.draw_foot()
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Catch up, and go on."""
+        if self._is_styled:
+            event.refresh_styles = False
+        self.opened()
 
     def draw_foot(self) -> None:
         """Draw the newest message, or else the keys."""

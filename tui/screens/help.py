@@ -82,13 +82,14 @@ class HelpScreen(FootScreen, inherit_bindings=False):
     def on_mount(self) -> None:
         """Write the page."""
         self.draw_foot()
-        self._write()
+        self.write_page()
 
     def on_resize(self) -> None:
         """Fit the page to the width."""
-        self._write()
+        self.write_page()
 
-    def _write(self) -> None:
+    def write_page(self) -> None:
+        """Write all lines."""
         lines = self.lines()
         self.page.styles.height = len(lines)
         self.page.show(lines)

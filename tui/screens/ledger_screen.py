@@ -79,11 +79,15 @@ class LedgerScreen(FootScreen, inherit_bindings=False):
         return ()
 
     def on_mount(self) -> None:
-        """Ask now and every two seconds."""
+        """Ask every two seconds."""
         self.table.set_rows((), note="asking the engine")
         self.table.focus()
         self.draw_foot()
         self.set_interval(EVERY_S, self.ask)
+
+    def opened(self) -> None:
+        """Ask now."""
+        super().opened()
         self.ask()
 
     def on_resize(self) -> None:

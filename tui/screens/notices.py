@@ -37,6 +37,11 @@ def notice_lines(model: DeskModel) -> list[Line]:
 class NoticesScreen(HelpScreen, inherit_bindings=True):
     """The page of notices."""
 
+    def opened(self) -> None:
+        """Write what has happened by now."""
+        super().opened()
+        self.write_page()
+
     def lines(self) -> list[Line]:
         """Return the page."""
         return notice_lines(self.model)

@@ -70,7 +70,7 @@ class PaletteScreen(FootScreen, inherit_bindings=False):
         self.table = LiveTable(COLUMNS, model.palette, model.glyphs)
         self.table.can_focus = False
         self.heading = TextLines()
-        self._offered = commands(model.state.order, commander.theme_names())
+        self._offered: Sequence[Command] = ()
         self._shown: dict[str, Command] = {}
 
     def compose(self) -> ComposeResult:
@@ -89,7 +89,18 @@ class PaletteScreen(FootScreen, inherit_bindings=False):
         self._write_heading("")
         self.draw_foot()
         self.input.focus()
-        self._show("", self._offered)
+        self._offer()
+
+    def opened(self) -> None:
+        """Offer the markets that are on the watchlist by now."""
+        super().opened()
+        self._offer()
+
+    def _offer(self) -> None:
+        offered = commands(self.model.state.order, self.commander.theme_names())
+        if offered != self._offered:
+            self._offered = offered
+            self._show(self.input.value, offered)
 
     def on_input_changed(self, message: Input.Changed) -> None:
         """Show what matches now, and look among the exchange's markets, too."""
