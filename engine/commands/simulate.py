@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -44,6 +45,25 @@ PLAIN_SPEED = "1"
     show_default=True,
     help="Exchange time between random faults.",
 )
+@click.option(
+    "--api-key",
+    metavar="KEY|new",
+    help="An API key that may read the account; new makes one and prints it.",
+)
+@click.option(
+    "--api-secret-file",
+    "secret_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Its secret (mode 0600), or its public key in PEM (RSA or Ed25519).",
+)
+@click.option("--tls", is_flag=True, help="Speak https and wss with a certificate of its own.")
+@click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --tls: where to write the CA to trust; a temporary file otherwise.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what it says as JSON lines.")
 @click.pass_context
 def simulate(
@@ -52,6 +72,10 @@ def simulate(
     faults: str | None,
     fault_seed: int,
     fault_every: str,
+    api_key: str | None,
+    secret_file: Path | None,
+    tls: bool,
+    ca_file: Path | None,
     as_json: bool,
 ) -> int:
     """Run the simulated exchange by itself, for any bot: a generated market or a replay.
@@ -67,6 +91,10 @@ def simulate(
     if faults is not None:
         command += ["--faults", faults, "--fault-seed", str(fault_seed)]
         command += ["--fault-every", fault_every]
+    given = {"--api-key": api_key, "--api-secret-file": secret_file, "--ca-file": ca_file}
+    for option, value in given.items():
+        command += [] if value is None else [option, str(value)]
+    command += ["--tls"] if tls else []
     return _run(command, as_json=as_json)
 
 
@@ -112,6 +140,9 @@ def _tell(line: str, *, as_json: bool) -> None:
     if "rest_url" in event:
         click.echo(f"REST    {event['rest_url']}")
         click.echo(f"streams {event['stream_url']}")
+        for name, label in (("api_key", "key"), ("api_secret", "secret"), ("ca_file", "trust")):
+            if name in event:
+                click.echo(f"{label:<7} {event[name]}")
         say(f"{len(event['symbols'])} markets at speed {event['speed']}; Ctrl-C stops it.")
     elif event.get("event") == "fault":
         problem = f" (not done: {event['problem']})" if "problem" in event else ""

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 import msgspec
 
+from engine.simulator.access import make_access
 from engine.simulator.generated import GeneratedMarket
 from engine.simulator.limits import Limits
 from engine.simulator.listings import DEFAULT_NAMES, UnknownMarket
 from engine.simulator.market_model import OutOfRange
+from engine.simulator.protocol.keys import KeyFault
+from engine.simulator.protocol.tls import TlsFault
 from engine.simulator.script import Script, ScriptError
 from engine.simulator.server import Running, serve, speed_text
 from engine.simulator.source import TellsNotes
@@ -83,6 +86,17 @@ def parse_symbols(text: str | None) -> Sequence[str] | int:
 @click.option("--faults", "faults", help="A fault script (TOML or JSON lines), or the word random.")
 @click.option("--fault-seed", type=click.IntRange(0), default=0, help="Seed of random faults.")
 @click.option("--fault-every", default="5m", help="Exchange time between random faults.")
+@click.option("--api-key", "api_key", help="An API key that may read, or new to make one.")
+@click.option(
+    "--api-secret-file",
+    "secret_file",
+    type=click.Path(path_type=Path),
+    help="Its secret (mode 0600), or its public key in PEM (RSA or Ed25519).",
+)
+@click.option("--tls", is_flag=True, help="Speak https and wss with a certificate of its own.")
+@click.option(
+    "--ca-file", type=click.Path(path_type=Path), help="Where to write the CA that clients trust."
+)
 @click.option("--watch-stdin", is_flag=True, help="End when standard input closes.")
 @click.argument("more_files", nargs=-1, type=click.Path(path_type=Path))
 def main(
@@ -103,6 +117,10 @@ def main(
     faults: str | None,
     fault_seed: int,
     fault_every: str,
+    api_key: str | None,
+    secret_file: Path | None,
+    tls: bool,
+    ca_file: Path | None,
     watch_stdin: bool,
 ) -> None:
     """Run a simulated exchange that speaks Binance's REST and WebSocket protocol.
@@ -124,8 +142,30 @@ def main(
         script = _script(faults, fault_seed, fault_every)
     except (UnknownMarket, OutOfRange, ScriptError) as error:
         _refuse(str(error))
-    limits = Limits(weight_per_minute=weight_limit)
-    asyncio.run(_run(market, host, port, speed, limits, script, watch_stdin=watch_stdin))
+    with contextlib.ExitStack() as stack:
+        try:
+            access = make_access(
+                stack,
+                api_key=api_key,
+                secret_file=secret_file,
+                tls=tls,
+                ca_file=ca_file,
+                host=host,
+            )
+        except (KeyFault, TlsFault) as error:
+            _refuse(str(error))
+        server = serve(
+            market,
+            port=port,
+            host=host,
+            speed=speed,
+            limits=Limits(weight_per_minute=weight_limit),
+            script=script,
+            keys=access.keys,
+            tls=access.tls,
+        )
+        ready = {"speed": speed_text(speed)} | access.said
+        asyncio.run(_run(market, server, f"{host}:{port}", ready, watch_stdin=watch_stdin))
 
 
 def _script(faults: str | None, seed: int, every: str) -> Script | None:
@@ -147,11 +187,9 @@ def _replay(files: tuple[Path, ...], from_text: str | None, start_ms: int | None
 
 async def _run(
     market: Source,
-    host: str,
-    port: int,
-    speed: float,
-    limits: Limits,
-    script: Script | None,
+    server: contextlib.AbstractAsyncContextManager[Running],
+    address: str,
+    ready: dict[str, object],
     *,
     watch_stdin: bool,
 ) -> None:
@@ -160,16 +198,15 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     watcher = asyncio.create_task(_watch_stdin(stop)) if watch_stdin else None
-    context = serve(market, port=port, host=host, speed=speed, limits=limits, script=script)
     async with contextlib.AsyncExitStack() as stack:
         try:
-            running = await stack.enter_async_context(context)
+            running = await stack.enter_async_context(server)
         except ScriptError as error:
             _refuse(str(error))
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
             _refuse(
-                f"The simulated exchange can not listen on {host}:{port} "
+                f"The simulated exchange can not listen on {address} "
                 f"({why}); choose another --port, or 0 for a free one."
             )
         _print(
@@ -178,8 +215,8 @@ async def _run(
                 "stream_url": running.stream_url,
                 "symbols": list(running.exchange.infos),
                 "exchange_time_ms": running.exchange.now_ms,
-                "speed": speed_text(speed),
             }
+            | ready
         )
         for note in market.notes if isinstance(market, TellsNotes) else ():
             _print({"event": "note", "text": note})

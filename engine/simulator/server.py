@@ -24,6 +24,7 @@ from engine.simulator.script import Script, ScriptRun
 from engine.simulator.source import StartsEarly
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from engine.simulator.faults import Faults
@@ -69,6 +70,7 @@ async def serve(
     limits: Limits | None = None,
     script: Script | None = None,
     keys: Sequence[ApiKey] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Running]:
     """Run a simulated exchange for as long as the context lasts.
 
@@ -80,6 +82,7 @@ async def serve(
         limits: Weights, streams, pings; the documented ones without it.
         script: Faults to do as exchange time passes.
         keys: API keys that may read the account; without any nobody may.
+        tls: With it the exchange speaks https and wss only.
 
     Raises:
         ScriptError: when the script names a market that is not there.
@@ -102,7 +105,7 @@ async def serve(
     await runner.setup()
     tasks: list[asyncio.Task[None]] = []
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port, ssl_context=tls)
         await site.start()
         real_port = runner.addresses[0][1]
         clock.resume()
@@ -112,7 +115,8 @@ async def serve(
             asyncio.create_task(Pump(exchange).run()),
             asyncio.create_task(script_run.run()),
         ]
-        rest_url, stream_url = f"http://{host}:{real_port}", f"ws://{host}:{real_port}"
+        end = "" if tls is None else "s"
+        rest_url, stream_url = f"http{end}://{host}:{real_port}", f"ws{end}://{host}:{real_port}"
         yield Running(rest_url, stream_url, exchange, ended, script_run)
     finally:
         for task in tasks:

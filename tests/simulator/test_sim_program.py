@@ -1,9 +1,12 @@
 import contextlib
+import hmac
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +73,41 @@ def test_a_port_in_use_is_one_sentence():
 def test_wrong_options_are_refused(options, words):
     with program(*options) as process:
         assert process.wait(60) == 2
+        text = process.stderr.read()
+    assert words in text
+    assert "Traceback" not in text
+
+
+def test_a_new_key_is_printed_and_the_ca_can_be_trusted(tmp_path):
+    with program("--api-key", "new", "--tls", "--watch-stdin") as process:
+        ready = json.loads(process.stdout.readline())
+        trust = ssl.create_default_context(cafile=ready["ca_file"])
+        query = f"timestamp={ready['exchange_time_ms']}&recvWindow=60000"
+        signature = hmac.new(ready["api_secret"].encode(), query.encode(), "sha256").hexdigest()
+        request = urllib.request.Request(
+            f"{ready['rest_url']}/api/v3/account?{query}&signature={signature}",
+            headers={"X-MBX-APIKEY": ready["api_key"]},
+        )
+        with urllib.request.urlopen(request, timeout=5, context=trust) as answer:
+            assert json.load(answer)["accountType"] == "SPOT"
+        process.stdin.close()
+        assert process.wait(10) == 0
+    assert not Path(ready["ca_file"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--api-key", "a key", "--api-secret-file", "nowhere"], "'a key' is no API key"),
+        (["--api-key", "k", "--api-secret-file", "nowhere"], "can not be read"),
+        (["--api-key", "k"], "Name a key and its file"),
+        (["--api-secret-file", "x"], "Name a key and its file"),
+        (["--ca-file", "/nowhere/ca.pem"], "can not be written"),
+    ],
+)
+def test_wrong_keys_and_certificates_are_refused(options, words):
+    with program(*options) as process:
+        assert process.wait(20) == 2
         text = process.stderr.read()
     assert words in text
     assert "Traceback" not in text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -46,10 +45,10 @@ class ApiKey:
         """
         if self.public_key is None:
             wanted = hmac.new(self.secret.encode(), payload, hashlib.sha256).hexdigest()
-            return hmac.compare_digest(wanted, signature.lower())
+            return hmac.compare_digest(wanted.encode(), signature.lower().encode(errors="replace"))
         try:
             raw = base64.b64decode(signature, validate=True)
-        except binascii.Error:
+        except ValueError:
             return False
         return _verifies(self.public_key, payload, raw)
 

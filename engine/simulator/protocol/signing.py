@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
 
 from engine.simulator.errors import ApiError
 from engine.simulator.protocol.keys import looks_like_key
@@ -63,7 +62,11 @@ class Signatures:
         key = self._key(headers.get("X-MBX-APIKEY", ""))
         signature = _mandatory(params, "signature")
         _check_time(params, now_ms)
-        if not key.verifies(signed_payload(query, body).encode(), unquote_plus(signature)):
+        # A plus sign that was not percent-encoded was read as a space.
+        if not key.verifies(
+            signed_payload(query, body).encode(errors="surrogateescape"),
+            signature.replace(" ", "+"),
+        ):
             raise ApiError(-1022, "Signature for this request is not valid.")
 
     def _key(self, name: str) -> ApiKey:
