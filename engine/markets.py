@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from engine.binance.rest import RestError, UnknownSymbol, pick_symbols
+from engine.binance.rest import EXCHANGE_INFO, RestError, UnknownSymbol, pick_symbols
 from engine.capture.collector import wall_ms
 from engine.market.symbol import has_letters
 from engine.settings_model import DEFAULT_SYMBOLS
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
+    from engine.binance.lists import Listing
     from engine.binance.rest import RestClient
     from engine.capture.board import Board
     from engine.market.symbol import SymbolInfo
@@ -81,12 +82,12 @@ class Markets:
         Raises:
             RestError: when the exchange can not be asked.
         """
-        infos = await self._rest.all_symbols(background=background)
+        told = await self._rest.all_symbols(background=background)
         # Equal facts keep their first objects, which would else scatter anew with every look.
         known = self._known
-        infos = [was if (was := known.get(info.name)) == info else info for info in infos]
+        infos = [was if (was := known.get(info.name)) == info else info for info in told]
         self._learn(infos)
-        self._known = {info.name: info for info in infos}
+        self._known = {info.name: info for info in infos} | self._not_understood(told)
         self._all_at_s = time.monotonic()
         return dict(self._known)
 
@@ -97,13 +98,29 @@ class Markets:
             RestError: when the exchange can not be asked.
         """
         names = self._board.watchlist
+        kept: dict[str, SymbolInfo] = {}
         try:
             infos = await self._rest.symbols(names, background=background)
         except UnknownSymbol as error:
+            kept = {name: self._known[name] for name in error.not_understood if name in self._known}
             known = [name for name in names if name not in error.symbols]
             infos = await self._rest.symbols(known, background=background)
         self._learn(infos)
-        return {info.name: info for info in infos}
+        return {info.name: info for info in infos} | kept
+
+    def _not_understood(self, infos: Listing[SymbolInfo]) -> dict[str, SymbolInfo]:
+        """Return what was known before of markets whose entries can not be understood now.
+
+        They are there, so nobody may take them for delisted. An entry that does not say its name
+        may be that of any market that is missing.
+        """
+        if not infos.odd:
+            return {}
+        odd = {entry.name for entry in infos.odd}
+        if not all(entry.is_named for entry in infos.odd):
+            odd |= self._known.keys()
+        understood = {info.name for info in infos}
+        return {name: info for name, info in self._known.items() if name in odd - understood}
 
     async def load_watchlist(
         self, facts: Mapping[str, SymbolInfo], stand_ins: Sequence[str] = ()
@@ -119,7 +136,7 @@ class Markets:
             RestError: when the exchange can not be asked.
         """
         try:
-            pick_symbols(facts, self._board.watchlist)
+            pick_symbols(facts, self._board.watchlist, self._rest.odd.of(EXCHANGE_INFO))
         except UnknownSymbol as error:
             self._leave_out(error, facts, stand_ins)
         for name in self._board.watchlist:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.binance.clock import ExchangeClock
+from engine.binance.lists import OddEntry, left_out_sentence
 from engine.binance.rest import RestClient, UnknownSymbol
 from engine.binance.supervisor import StreamSupervisor
 from engine.capture.board import Board
@@ -43,7 +44,7 @@ from engine.store import imports
 from engine.task_supervisor import TaskSupervisor, in_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from engine.binance.stream_types import StreamLimits
     from engine.market.kline_layout import KlineHints
@@ -94,7 +95,9 @@ class Engine:
             settings, store, lambda: tuple(self.collector.books), self.notices.add
         )
         self.rest = RestClient(
-            rest_url, on_answer=self.recorder.answer if self.recorder is not None else None
+            rest_url,
+            on_answer=self.recorder.answer if self.recorder is not None else None,
+            on_odd=self._odd_entries,
         )
         self.markets = Markets(self.rest, store, self.board, settings.symbols, self.notices.add)
         self.roster = Roster(
@@ -325,6 +328,11 @@ class Engine:
 
     def _bad_message(self, reason: str, raw: str) -> None:
         self.store.writer.quarantine("stream", reason, raw)
+
+    def _odd_entries(self, what: str, odd: Sequence[OddEntry]) -> None:
+        for entry in odd:
+            self.store.writer.quarantine(f"rest {what}", entry.reason, entry.raw)
+        self.notices.add("warning", left_out_sentence(what, odd))
 
     async def _ensure_history(
         self, symbol: str, interval: str, rows: int, progress: Callable[[str], None]

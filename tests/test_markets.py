@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from engine.binance.lists import Listing
 from engine.capture.board import Board
 from engine.market.symbol import SymbolInfo
 from engine.markets import Markets
@@ -21,11 +22,11 @@ class Exchange:
     def __init__(self) -> None:
         self.statuses = {"BTCUSDT": "TRADING", "ETHUSDT": "TRADING"}
 
-    async def all_symbols(self, *, background: bool = False) -> list[SymbolInfo]:
+    async def all_symbols(self, *, background: bool = False) -> Listing[SymbolInfo]:
         _ = background
-        return [
+        return Listing(
             SymbolInfo(name, name[:3], name[3:], status) for name, status in self.statuses.items()
-        ]
+        )
 
 
 async def test_facts_that_are_told_again_stay_the_same_objects(tmp_path: Path) -> None:

@@ -114,6 +114,20 @@ class UnknownEvent(msgspec.Struct, frozen=True, gc=False):
     kind: str
 
 
+class BadEntry(msgspec.Struct, frozen=True, gc=False):
+    """One entry of an array that is not what it claims to be; the others are events of their own.
+
+    Attributes:
+        name: The market that it is about where that can be read, else its beginning.
+        reason: What is wrong with it.
+        raw: Its JSON, cut after some thousand characters.
+    """
+
+    name: str
+    reason: str
+    raw: str
+
+
 Event = (
     KlineEvent
     | TradeEvent
@@ -126,4 +140,5 @@ Event = (
     | ServerShutdown
     | CommandAnswer
     | UnknownEvent
+    | BadEntry
 )

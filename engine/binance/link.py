@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from engine.binance.events import CommandAnswer, Event, ServerShutdown, UnknownEvent
+from engine.binance.events import BadEntry, CommandAnswer, Event, ServerShutdown, UnknownEvent
 from engine.binance.payloads import BadMessage, decode, decode_single
 from engine.binance.subscribing import Subscribing
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _READY_WITHOUT_DATA_S = 5.0
 _RAW_KEPT = 2000
-_CONTROL = frozenset({CommandAnswer, ServerShutdown, UnknownEvent})
+_CONTROL = frozenset({BadEntry, CommandAnswer, ServerShutdown, UnknownEvent})
 
 
 class LinkOwner(Protocol):
@@ -34,6 +34,9 @@ class LinkOwner(Protocol):
 
     def bad(self, reason: str, raw: str) -> None:
         """Take a frame that could not be decoded."""
+
+    def bad_entry(self, entry: BadEntry) -> None:
+        """Take an entry of an array that could not be decoded."""
 
     def raw(self, receipt_wall_ns: int, text: str) -> None:
         """Take a frame as it came, before its events; answers to commands are left out."""
@@ -182,6 +185,9 @@ class Link:
     def _on_control(self, event: Event) -> None:
         if isinstance(event, CommandAnswer):
             self._on_answer(event)
+        elif isinstance(event, BadEntry):
+            self._counters.bad += 1
+            self._owner.bad_entry(event)
         elif isinstance(event, ServerShutdown):
             self._owner.shutdown_announced(self)
         else:

@@ -17,6 +17,7 @@ from msgspec import UNSET, Raw, UnsetType
 from engine.binance import wire_types as wire
 from engine.binance.events import (
     AggTradeEvent,
+    BadEntry,
     BookTickerEvent,
     CommandAnswer,
     DepthEvent,
@@ -29,6 +30,7 @@ from engine.binance.events import (
     TradeEvent,
     UnknownEvent,
 )
+from engine.binance.lists import Listing, OddEntry, each, odd_entry
 from engine.binance.wire_types import MICROSECONDS_FROM, to_ms
 from engine.market.candle import Candle
 from engine.market.ticker import Ticker
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AggTradeEvent",
+    "BadEntry",
     "BadMessage",
     "BookTickerEvent",
     "CommandAnswer",
@@ -76,7 +79,8 @@ def decode(frame: bytes | bytearray | memoryview | str) -> list[tuple[str, Event
 
     Returns:
         The events in it with the name of their stream; several for an array. Raw payloads get the
-        name of the stream that they would come from, answers to commands an empty one.
+        name of the stream that they would come from, answers to commands an empty one. An entry
+        of an array that can not be understood is a `BadEntry` among the others.
 
     Raises:
         BadMessage: for anything that is no well-formed message of its kind.
@@ -241,13 +245,15 @@ _MINI_TICKERS = msgspec.json.Decoder(wire.Combined[list[wire.MiniTickerMessage]]
 _PARTIAL_DEPTH = _Kind(wire.PartialDepthMessage, _partial_depth)
 _SHUTDOWN = _Kind(wire.ShutdownMessage, _shutdown)
 _ANYTHING = msgspec.json.Decoder(wire.Combined[Raw])
+_ENTRIES = msgspec.json.Decoder(wire.Combined[list[Raw]])
+_MINI = _Kind(wire.MiniTickerMessage, _mini_ticker)
 
 # By what follows the symbol in a stream's name, and by the member `e` of a raw payload.
 _KINDS = {
     "trade": _Kind(wire.TradeMessage, _trade),
     "aggTrade": _Kind(wire.AggTradeMessage, _agg_trade),
     "ticker": _Kind(wire.TickerMessage, _ticker),
-    "miniTicker": _Kind(wire.MiniTickerMessage, _mini_ticker),
+    "miniTicker": _MINI,
     "bookTicker": _Kind(wire.BookTickerMessage, _book_ticker),
     "depth": _Kind(wire.DepthMessage, _depth),
 }
@@ -300,9 +306,24 @@ def _decode_combined(route: _Route, data: bytes) -> list[tuple[str, Event]]:
     if kind is not None:
         return [(stream, kind.build(stream, kind.combined(data).data))]
     if is_array:
-        return [(stream, _mini_ticker(stream, item)) for item in _MINI_TICKERS.decode(data).data]
+        return _mini_tickers(stream, data)
     _ANYTHING.decode(data)
     return [(stream, UnknownEvent(stream.rpartition("@")[2]))]
+
+
+def _mini_tickers(stream: str, data: bytes) -> list[tuple[str, Event]]:
+    try:
+        return [(stream, _mini_ticker(stream, item)) for item in _MINI_TICKERS.decode(data).data]
+    except msgspec.ValidationError:
+        raws = _ENTRIES.decode(data).data
+        found: Listing[Event] = each(raws, lambda raw: _mini_ticker("", _MINI.bare(raw)))
+        if not found:
+            raise
+        return [(stream, event) for event in (*found, *map(_bad_entry, found.odd))]
+
+
+def _bad_entry(odd: OddEntry) -> BadEntry:
+    return BadEntry(odd.name, odd.reason, odd.raw)
 
 
 # --- frames without a leading stream name -------------------------------------------------------
@@ -333,8 +354,24 @@ _array = msgspec.json.Decoder(list[Raw])
 
 def _decode_any(data: bytes) -> list[tuple[str, Event]]:
     if data.lstrip(b" \t\r\n").startswith(b"["):
-        return [pair for item in _array.decode(data) for pair in _decode_object(bytes(item))]
+        return _decode_entries(_array.decode(data))
     return _decode_object(data)
+
+
+def _decode_entries(raws: list[Raw]) -> list[tuple[str, Event]]:
+    pairs: list[tuple[str, Event]] = []
+    failure: Exception | None = None
+    understood = 0
+    for raw in raws:
+        try:
+            pairs += _decode_object(bytes(raw))
+            understood += 1
+        except (BadMessage, msgspec.MsgspecError, UnicodeError) as error:
+            failure = failure or error
+            pairs.append(("", _bad_entry(odd_entry(bytes(raw), str(error)))))
+    if failure is not None and not understood:
+        raise failure
+    return pairs
 
 
 def _decode_object(data: bytes) -> list[tuple[str, Event]]:

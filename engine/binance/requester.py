@@ -53,11 +53,15 @@ class UnknownSymbol(RestError):
 
     Attributes:
         symbols: The names it does not know.
+        not_understood: Those of them that it names in entries which can not be understood.
     """
 
-    def __init__(self, text: str, symbols: tuple[str, ...]) -> None:
+    def __init__(
+        self, text: str, symbols: tuple[str, ...], not_understood: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(text)
         self.symbols = symbols
+        self.not_understood = not_understood
 
 
 class Blocked(RestError):

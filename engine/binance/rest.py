@@ -11,6 +11,7 @@ import msgspec
 from engine.binance import rest_rows
 from engine.binance.budget import RateLimited, RestError, WeightBudget
 from engine.binance.depth_sync import DepthSnapshot
+from engine.binance.lists import Listing, OddEntries, OddEntry, left_out_sentence, odd_entry
 from engine.binance.requester import BadAnswer, Blocked, Requester, UnknownSymbol, Unreachable
 from engine.binance.wire_types import to_ms
 from engine.market.interval import parse_interval
@@ -18,12 +19,14 @@ from engine.market.interval import parse_interval
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from engine.binance.rest_rows import KlineRow
     from engine.market.candle import Candle
     from engine.market.symbol import SymbolInfo
     from engine.market.ticker import Ticker
     from engine.market.trade import Trade
 
 __all__ = [
+    "EXCHANGE_INFO",
     "BadAnswer",
     "Blocked",
     "DepthSnapshot",
@@ -36,6 +39,8 @@ __all__ = [
 ]
 
 PAGE = 1000
+EXCHANGE_INFO = "exchangeInfo"
+TICKERS_24H = "ticker/24hr"
 _MOST_SYMBOLS = 100
 _ALL_FROM_SYMBOLS = 200
 # Codes for parameters that an older or simulated exchange does not know.
@@ -55,8 +60,11 @@ class RestClient:
         budget: Shared by all clients of one address; None makes one.
         on_answer: Told the path below `/api/v3/`, the query and the body of each answer with
             status 200, before it is decoded.
+        on_odd: Told the name of a list and the entries of it that are left out for the first time,
+            since they can not be understood.
 
     Attributes:
+        odd: All entries that were left out.
         budget: The weight budget; `budget.used` is (used, limit).
         clock_offset_ms: Exchange time minus wall clock at the last `server_time`, half the round
             trip taken out; None before.
@@ -70,8 +78,10 @@ class RestClient:
         *,
         budget: WeightBudget | None = None,
         on_answer: Callable[[str, dict[str, str | int], bytes], None] | None = None,
+        on_odd: Callable[[str, Sequence[OddEntry]], None] | None = None,
     ) -> None:
         self.budget = budget or WeightBudget()
+        self.odd = OddEntries(on_odd)
         self.clock_offset_ms: float | None = None
         self.last_time_answer: tuple[int, float, float] | None = None
         self._requester = Requester(url, self.budget, on_answer=on_answer)
@@ -107,7 +117,8 @@ class RestClient:
         """Return facts about `names` in their order, or about all markets that trade; weight 20.
 
         Raises:
-            UnknownSymbol: names what the exchange does not have.
+            UnknownSymbol: names what the exchange does not have, or what it says nothing about
+                that can be understood.
         """
         if names is None:
             return await self._exchange_info({"symbolStatus": "TRADING"}, background)
@@ -123,15 +134,15 @@ class RestClient:
             if error.code not in _UNKNOWN_PARAMETER_CODES:
                 raise
             found = await self._exchange_info({}, background)
-        return pick_symbols({info.name: info for info in found}, names)
+        return pick_symbols({info.name: info for info in found}, names, found.odd)
 
-    async def all_symbols(self, *, background: bool = False) -> list[SymbolInfo]:
+    async def all_symbols(self, *, background: bool = False) -> Listing[SymbolInfo]:
         """Return facts about all markets of the exchange, trading or not; weight 20."""
         return await self._exchange_info({}, background)
 
     async def _exchange_info(
         self, parameters: dict[str, str | int], background: bool
-    ) -> list[SymbolInfo]:
+    ) -> Listing[SymbolInfo]:
         smaller: dict[str, str | int] = {**parameters, "showPermissionSets": "false"}
         try:
             info = await self._get_exchange_info(smaller, background)
@@ -142,13 +153,14 @@ class RestClient:
             info = await self._get_exchange_info(parameters, background)
         if info.weight_limit is not None:
             self.budget.limit = info.weight_limit
-        return info.symbols
+        self.odd.take(EXCHANGE_INFO, info.markets.odd)
+        return info.markets
 
     async def _get_exchange_info(
         self, parameters: dict[str, str | int], background: bool
     ) -> rest_rows.ExchangeInfo:
         return await self._requester.get(
-            "exchangeInfo", parameters, rest_rows.EXCHANGE_INFO, weight=20, background=background
+            EXCHANGE_INFO, parameters, rest_rows.EXCHANGE_INFO, weight=20, background=background
         )
 
     async def tickers(self, symbols: Sequence[str], *, background: bool = False) -> list[Ticker]:
@@ -159,20 +171,22 @@ class RestClient:
         """
         if len(symbols) > _ALL_FROM_SYMBOLS:
             rows = await self._requester.get(
-                "ticker/24hr", {}, rest_rows.TICKERS, weight=80, background=background
+                TICKERS_24H, {}, rest_rows.TICKERS, weight=80, background=background
             )
             wanted = frozenset(symbols)
+            self.odd.take(TICKERS_24H, rows.odd)
             return [ticker for row in rows if (ticker := row.ticker()).symbol in wanted]
         found: list[Ticker] = []
         for start in range(0, len(symbols), _MOST_SYMBOLS):
             chunk = symbols[start : start + _MOST_SYMBOLS]
             rows = await self._requester.get(
-                "ticker/24hr",
+                TICKERS_24H,
                 _symbols_parameter(chunk),
                 rest_rows.TICKERS,
                 weight=2 if len(chunk) <= 20 else 40,
                 background=background,
             )
+            self.odd.take(TICKERS_24H, rows.odd)
             found.extend(row.ticker() for row in rows)
         return found
 
@@ -188,7 +202,7 @@ class RestClient:
         limit: int = PAGE,
         background: bool = False,
         bulk: bool = False,
-    ) -> list[Candle]:
+    ) -> Listing[Candle]:
         """Return candles in ascending order; weight 2, and 1 for the time where it matters.
 
         Args:
@@ -200,8 +214,10 @@ class RestClient:
             background: Whether nobody is waiting for it.
             bulk: Whether it is part of long work in the background.
 
-        The candle that still runs on the exchange's clock has `closed` False. The clock is read
-        before the candles, so a candle that ends in between counts as open.
+        Rows that can not be understood, and those that repeat the one before, are left out and
+        stand in `odd` of the answer. The candle that still runs on the exchange's clock has
+        `closed` False. The clock is read before the candles, so a candle that ends in between
+        counts as open.
 
         Raises:
             UnknownInterval: for a name that Binance does not have.
@@ -227,7 +243,9 @@ class RestClient:
             background=background,
             bulk=bulk,
         )
-        return [row.candle(server_time_ms) for row in rows]
+        candles = _without_repeats(rows, server_time_ms)
+        self.odd.take(f"{interval} candles of {symbol}", candles.odd)
+        return candles
 
     async def history(
         self,
@@ -245,7 +263,7 @@ class RestClient:
         grid = parse_interval(interval)
         cursor_ms = start_ms
         while cursor_ms < end_ms:
-            page = await self.klines(
+            told = await self.klines(
                 symbol,
                 interval,
                 start_ms=cursor_ms,
@@ -253,7 +271,7 @@ class RestClient:
                 limit=PAGE,
                 background=background,
             )
-            page = [candle for candle in page if cursor_ms <= candle.open_time_ms < end_ms]
+            page = [candle for candle in told if cursor_ms <= candle.open_time_ms < end_ms]
             if not page:
                 return
             yield page
@@ -287,6 +305,7 @@ class RestClient:
             weight=25,
             background=background,
         )
+        self.odd.take(f"trades of {symbol}", rows.odd)
         return [row.trade() for row in rows]
 
 
@@ -303,15 +322,34 @@ def _symbols_parameter(names: Sequence[str]) -> dict[str, str | int]:
     return {"symbols": quote(msgspec.json.encode(list(names)).decode())}
 
 
-def pick_symbols(infos: Mapping[str, SymbolInfo], names: Sequence[str]) -> list[SymbolInfo]:
+def _without_repeats(rows: Listing[KlineRow], server_time_ms: int) -> Listing[Candle]:
+    candles: list[Candle] = []
+    odd = list(rows.odd)
+    for row in rows:
+        candle = row.candle(server_time_ms)
+        if candles and candle.open_time_ms == candles[-1].open_time_ms:
+            odd.append(odd_entry(msgspec.json.encode(row), "its open time comes twice"))
+        else:
+            candles.append(candle)
+    return Listing(candles, odd)
+
+
+def pick_symbols(
+    infos: Mapping[str, SymbolInfo], names: Sequence[str], odd: Sequence[OddEntry] = ()
+) -> list[SymbolInfo]:
     """Return the facts about `names`, in their order.
 
     Raises:
-        UnknownSymbol: names what `infos` lacks.
+        UnknownSymbol: names what `infos` lacks; what is in `odd` is there and not understood.
     """
     unknown = tuple(name for name in names if name not in infos)
     if unknown:
-        raise UnknownSymbol(_unknown_sentence(unknown), unknown)
+        strange = [entry for entry in odd if entry.name in unknown]
+        absent = tuple(name for name in unknown if name not in {entry.name for entry in strange})
+        sentences = [_unknown_sentence(absent)] if absent else []
+        sentences += [left_out_sentence(EXCHANGE_INFO, strange)] if strange else []
+        not_understood = tuple(entry.name for entry in strange)
+        raise UnknownSymbol(" ".join(sentences), unknown, not_understood)
     return [infos[name] for name in names]
 
 

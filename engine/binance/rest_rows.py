@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from msgspec import Raw
 
+from engine.binance.lists import ListDecoder, Listing, OddEntry, each
 from engine.binance.wire_types import Amount, Id, PartialDepthMessage, TimeValue, to_ms
 from engine.market.candle import Candle
 from engine.market.symbol import SymbolInfo
 from engine.market.ticker import Ticker
 from engine.market.trade import Trade
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PRICE, _LOT = "PRICE_FILTER", "LOT_SIZE"
+_STEP = re.compile(r"[0-9]{1,15}(\.[0-9]{1,30})?", re.ASCII)
 
 
 class ServerTime(msgspec.Struct, rename={"time": "serverTime"}):
@@ -144,10 +154,19 @@ class SymbolRow(
     filters: list[Filter] = []
 
     def info(self) -> SymbolInfo:
-        """Return the symbol's facts; a missing filter leaves the finest usual step."""
+        """Return the symbol's facts; a missing filter leaves the finest usual step.
+
+        Raises:
+            ValueError: when name or steps can not be those of a market.
+        """
         by_kind = {item.kind: item for item in self.filters}
-        price = by_kind.get("PRICE_FILTER", Filter())
-        lot = by_kind.get("LOT_SIZE", Filter())
+        price = by_kind.get(_PRICE, Filter())
+        lot = by_kind.get(_LOT, Filter())
+        if not self.name.isprintable() or not self.name or any(map(str.isspace, self.name)):
+            raise ValueError(f"{self.name[:40]!r} is no market's name")
+        for step in (price.tick_size, lot.step_size):
+            if step and not _STEP.fullmatch(step):
+                raise ValueError(f"{step[:40]!r} is no step of a price or a quantity")
         return SymbolInfo(
             self.name,
             self.base,
@@ -169,44 +188,113 @@ class RateLimit(
     limit: int = 0
 
 
-class _Listing(msgspec.Struct, rename={"rate_limits": "rateLimits"}):
-    symbols: list[msgspec.Raw]
-    rate_limits: list[RateLimit] = []
+class _RawInfo(msgspec.Struct, rename={"rate_limits": "rateLimits"}):
+    symbols: list[Raw]
+    rate_limits: list[Raw] = []
+
+
+class _RawSymbolRow(
+    msgspec.Struct, rename={"name": "symbol", "base": "baseAsset", "quote": "quoteAsset"}
+):
+    name: str
+    base: str
+    quote: str
+    status: str = ""
+    filters: list[Raw] = []
+
+
+class _Kind(msgspec.Struct, rename={"kind": "filterType"}):
+    kind: str
 
 
 class ExchangeInfo(NamedTuple):
-    """Answer of `exchangeInfo`."""
+    """Answer of `exchangeInfo`.
 
-    symbols: list[SymbolInfo]
-    rate_limits: list[RateLimit]
+    Attributes:
+        markets: In the order of the exchange, each name once; the entries that could not be
+            understood stand in `markets.odd`.
+        weight_limit: Request weight per minute that the exchange grants, None when it does not
+            tell.
+    """
 
-    @property
-    def weight_limit(self) -> int | None:
-        """Request weight per minute that the exchange grants, None when it does not tell."""
-        for item in self.rate_limits:
-            if item.kind == "REQUEST_WEIGHT" and item.interval == "MINUTE" and item.count == 1:
-                return item.limit or None
-        return None
+    markets: Listing[SymbolInfo]
+    weight_limit: int | None
 
 
-class _ExchangeInfoDecoder:
-    """Decodes one symbol after another: 3,500 with all their filters take 7 MB for a moment."""
+class ExchangeInfoDecoder:
+    """Decodes an answer of `exchangeInfo`, whatever single entries of its lists look like.
+
+    One market after another: 3,500 with all their filters take 7 MB for a moment.
+    """
 
     def __init__(self) -> None:
-        self._listing = msgspec.json.Decoder(_Listing)
-        self._symbol = msgspec.json.Decoder(SymbolRow)
+        self._raw = msgspec.json.Decoder(_RawInfo)
+        self._row = msgspec.json.Decoder(SymbolRow)
+        self._raw_row = msgspec.json.Decoder(_RawSymbolRow)
+        self._filter = msgspec.json.Decoder(Filter)
+        self._kind = msgspec.json.Decoder(_Kind)
+        self._limit = msgspec.json.Decoder(RateLimit)
 
     def decode(self, body: bytes, /) -> ExchangeInfo:
-        """Return the answer; raises `msgspec.DecodeError`."""
-        listing = self._listing.decode(body)
-        symbols = [self._symbol.decode(row).info() for row in listing.symbols]
-        return ExchangeInfo(symbols, listing.rate_limits)
+        """Return what could be understood.
+
+        Raises:
+            msgspec.MsgspecError: when no market could, or when it is no such answer.
+        """
+        raw = self._raw.decode(body)
+        markets = each(raw.symbols, self._market)
+        if markets.odd and not markets and not any(entry.is_named for entry in markets.odd):
+            raise msgspec.ValidationError(markets.odd[0].reason)
+        limits = []
+        for item in raw.rate_limits:
+            with suppress(msgspec.ValidationError):
+                limits.append(self._limit.decode(item))
+        return ExchangeInfo(_each_once(markets), _weight_limit(limits))
+
+    def _market(self, raw: bytes) -> SymbolInfo:
+        try:
+            return self._row.decode(raw).info()
+        except msgspec.ValidationError as error:
+            return self._without_strange_filters(raw, error).info()
+
+    def _without_strange_filters(self, raw: bytes, failure: msgspec.ValidationError) -> SymbolRow:
+        """Leave out filters of kinds that are not read; what they hold is no fault of a market."""
+        try:
+            row = self._raw_row.decode(raw)
+            filters = []
+            for item in row.filters:
+                kind = self._kind.decode(item).kind
+                if kind in (_PRICE, _LOT):
+                    filters.append(self._filter.decode(item))
+        except msgspec.ValidationError:
+            raise failure from None
+        return SymbolRow(row.name, row.base, row.quote, row.status, filters)
+
+
+def _each_once(markets: Listing[SymbolInfo]) -> Listing[SymbolInfo]:
+    """Return the markets with the first of each name; the others join the odd ones."""
+    first: dict[str, SymbolInfo] = {}
+    twice = []
+    for info in markets:
+        if info.name in first:
+            raw = msgspec.json.encode(info)
+            twice.append(OddEntry(info.name, "its name comes twice", raw.decode()))
+        else:
+            first[info.name] = info
+    return Listing(first.values(), (*markets.odd, *twice)) if twice else markets
+
+
+def _weight_limit(limits: Iterable[RateLimit]) -> int | None:
+    for item in limits:
+        if item.kind == "REQUEST_WEIGHT" and item.interval == "MINUTE" and item.count == 1:
+            return item.limit if item.limit > 0 else None
+    return None
 
 
 SERVER_TIME = msgspec.json.Decoder(ServerTime, strict=False)
 ERROR = msgspec.json.Decoder(ErrorBody, strict=False)
-KLINES = msgspec.json.Decoder(list[KlineRow], strict=False)
-TRADES = msgspec.json.Decoder(list[TradeRow], strict=False)
-TICKERS = msgspec.json.Decoder(list[TickerRow], strict=False)
+KLINES: ListDecoder[KlineRow] = ListDecoder(KlineRow, strict=False)
+TRADES: ListDecoder[TradeRow] = ListDecoder(TradeRow, strict=False)
+TICKERS: ListDecoder[TickerRow] = ListDecoder(TickerRow, strict=False)
 DEPTH = msgspec.json.Decoder(PartialDepthMessage, strict=False)
-EXCHANGE_INFO = _ExchangeInfoDecoder()
+EXCHANGE_INFO = ExchangeInfoDecoder()

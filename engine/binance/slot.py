@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from engine.binance.connection import StreamConnection
-from engine.binance.events import Event
+from engine.binance.events import BadEntry, Event
 from engine.binance.failures import describe
 from engine.binance.link import Link
 from engine.binance.stream_types import AttemptLimiter, Counters, StreamLimits, full_jitter_s
@@ -32,6 +32,7 @@ SessionHandler = Callable[[str, int, str], None]
 
 # A server that goes down may tell its newest connection too: no second replacement before this.
 _SHUTDOWN_PAUSE_S = 10.0
+_BAD_ENTRIES_KEPT = 1000
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Shared:
     on_bad: BadHandler
     on_raw: RawHandler | None = None
     on_session: SessionHandler | None = None
+    bad_entries: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass
@@ -329,6 +331,14 @@ class Slot:
     def bad(self, reason: str, raw: str) -> None:
         """Hand a bad frame on."""
         self._call(self._shared.on_bad, reason, raw)
+
+    def bad_entry(self, entry: BadEntry) -> None:
+        """Hand on an entry of an array that was left out; one that comes again only once."""
+        seen = self._shared.bad_entries
+        key = (entry.name, entry.reason)
+        if key not in seen and len(seen) < _BAD_ENTRIES_KEPT:
+            seen.add(key)
+            self.bad(f"the entry {entry.name} of an array is left out: {entry.reason}", entry.raw)
 
     def raw(self, receipt_wall_ns: int, text: str) -> None:
         """Hand a frame on as it came."""

@@ -7,6 +7,7 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from engine.binance.lists import Listing
 from engine.binance.rest import PAGE, BadAnswer
 from engine.store import Source, gap_reads, gaps
 from engine.store.ranges import candle_count, shared, spans, without
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 # What ended less than this ago may still be on its way within the exchange.
 WELL_PAST_MS = 60_000
 NEVER_TRADED = "the market has had no candle yet"
-REFUSED = "the exchange's candle can not be true; the table quarantine holds it"
+REFUSED = "the exchange's candle can not be true or not be read; the table quarantine holds it"
 _KNOWN = ("exchange_hole", "unfillable")
 
 
@@ -44,12 +45,14 @@ class Page(NamedTuple):
     Attributes:
         candles: Closed candles, ascending.
         from_ms: It tells about open times from here on,
-        until_ms: up to this one, exclusive; candles that it leaves out do not exist.
+        until_ms: up to this one, exclusive; candles that it leaves out do not exist,
+        odd: unless they are among so many rows that could not be understood.
     """
 
     candles: list[Candle]
     from_ms: int
     until_ms: int
+    odd: int = 0
 
 
 class Filler:
@@ -126,7 +129,8 @@ class Filler:
                 background=fill.is_background,
                 bulk=fill.is_bulk,
             )
-            rows = [row for row in rows if cursor_ms <= row.open_time_ms < end_ms]
+            odd = len(rows.odd)
+            rows = Listing(row for row in rows if cursor_ms <= row.open_time_ms < end_ms)
             _check(rows, fill)
             closed = [row for row in rows if row.closed]
             is_end = not rows or not rows[-1].closed
@@ -134,7 +138,7 @@ class Filler:
             past_ms = grid.floor(self._rest.server_time_ms - WELL_PAST_MS)
             told_ms = grid.next(grid.floor(closed[-1].open_time_ms)) if closed else cursor_ms
             until_ms = max(told_ms, min(end_ms, past_ms)) if is_end else told_ms
-            yield Page(closed, cursor_ms, until_ms)
+            yield Page(closed, cursor_ms, until_ms, odd)
             if is_end:
                 return
             cursor_ms = until_ms
@@ -148,13 +152,14 @@ class Filler:
             put = self._sink.store(wanted, symbol, name, Source.REST)
             refused = (await asyncio.wrap_future(put)).quarantined
             fill.fetched += len(wanted) - refused
+        is_refused = bool(refused or page.odd)
         if refused or len(wanted) < candle_count(fill.interval, told):
             reader = self._store.reader
             lacking = await asyncio.to_thread(
                 lambda: [piece for a, b in told for piece in reader.missing(symbol, name, a, b)]
             )
             if lacking:
-                await self._note_lacking(fill, lacking, REFUSED if refused else gaps.NO_CANDLE)
+                await self._note_lacking(fill, lacking, REFUSED if is_refused else gaps.NO_CANDLE)
         self._on_page(fill, len(wanted) - refused)
 
     async def _note_lacking(self, fill: Fill, lacking: Sequence[Range], why: str) -> None:

@@ -12,7 +12,8 @@ import msgspec
 
 from engine import __version__
 from engine.binance import stream_names
-from engine.binance.rest import RestError
+from engine.binance.lists import left_out_sentence
+from engine.binance.rest import EXCHANGE_INFO, RestError
 from engine.capture.collector import wall_ms
 from engine.capture.fills import Priority
 from engine.capture.subscriptions import Lease
@@ -273,6 +274,9 @@ class Desk:
     async def _known(self, symbol: str) -> SymbolInfo:
         info = await self._engine.markets.find(symbol.upper())
         if info is None:
+            odd = [e for e in self._engine.rest.odd.of(EXCHANGE_INFO) if e.name == symbol.upper()]
+            if odd:
+                raise Refused(left_out_sentence(EXCHANGE_INFO, odd), usage=False)
             near = ", ".join(self._engine.markets.near(symbol.upper()))
             hint = f" Did you mean {near}?" if near else " `klinetop` lists markets with the key /."
             raise Refused(f"The exchange has no market '{symbol.upper()}'.{hint}")

@@ -73,6 +73,10 @@ def status_report(engine: Engine) -> dict[str, Any]:
             "last_24_h": _day_figures(storage.quality),
             "failures": engine.roster.failures,
             "last_error": engine.roster.last_error,
+            "left_out": {
+                what: [f"{name} ({reason})" for name, reason in entries.items()]
+                for what, entries in engine.rest.odd.named.items()
+            },
         },
         "store": {
             "candles": storage.candles,

@@ -452,5 +452,5 @@ def test_a_listing_of_thousands_is_never_whole_in_memory() -> None:
         kept, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert listing.symbols[-1].tick_size == "0.01"
+    assert listing.markets[-1].tick_size == "0.01"
     assert most < 1.6 * kept

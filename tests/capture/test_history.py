@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine.binance.clock import ExchangeClock
+from engine.binance.lists import Listing
 from engine.binance.rest import BadAnswer, RestClient, UnknownSymbol
 from engine.capture import history
 from engine.capture.board import Board
@@ -296,7 +297,7 @@ async def test_a_page_that_is_out_of_order_proves_nothing(parts: Parts, monkeypa
     klines = parts.rest.klines
 
     async def turned(*args: Any, **options: Any) -> Any:
-        return list(reversed(await klines(*args, **options)))
+        return Listing(reversed(await klines(*args, **options)))
 
     monkeypatch.setattr(parts.rest, "klines", turned)
     with pytest.raises(BadAnswer, match="out of order"):
