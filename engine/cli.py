@@ -7,45 +7,52 @@ command shows the help.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from engine import __version__
-from engine.commands.backfilling import backfill, gaps
-from engine.commands.data import book
-from engine.commands.db import db
-from engine.commands.exporting import candles
 from engine.commands.guard import run_guarded
-from engine.commands.importing import import_file
-from engine.commands.life import serve, status, stop
-from engine.commands.models import predictions, train
 from engine.commands.options import KlinetopGroup
-from engine.commands.record import record
-from engine.commands.report import report
-from engine.commands.service_unit import service
-from engine.commands.simulate import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMMANDS = (
-    serve,
-    status,
-    stop,
-    candles,
-    book,
-    predictions,
-    train,
-    backfill,
-    gaps,
-    import_file,
-    record,
-    report,
-    db,
-    service,
-    simulate,
-)
+PLACES: Final = {
+    "backfill": ("backfilling", "backfill"),
+    "book": ("data", "book"),
+    "candles": ("exporting", "candles"),
+    "db": ("db", "db"),
+    "gaps": ("backfilling", "gaps"),
+    "import": ("importing", "import_file"),
+    "predictions": ("models", "predictions"),
+    "record": ("record", "record"),
+    "report": ("report", "report"),
+    "serve": ("life", "serve"),
+    "service": ("service_unit", "service"),
+    "simulate": ("simulate", "simulate"),
+    "status": ("life", "status"),
+    "stop": ("life", "stop"),
+    "train": ("models", "train"),
+}
+"""Module in `engine.commands` and name there of each command."""
+
+
+class CommandGroup(KlinetopGroup):
+    """Imports a command when it is asked for: most runs need one of them, or none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in their order in the help."""
+        return sorted({*PLACES, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command `cmd_name`; None where there is none."""
+        if cmd_name not in PLACES:
+            return super().get_command(ctx, cmd_name)
+        module, name = PLACES[cmd_name]
+        command: click.Command = getattr(import_module(f"engine.commands.{module}"), name)
+        return command
 
 
 def make_group(default: Callable[[click.Context], int | None] | None = None) -> click.Group:
@@ -57,7 +64,7 @@ def make_group(default: Callable[[click.Context], int | None] | None = None) -> 
 
     @click.group(
         "klinetop",
-        cls=KlinetopGroup,
+        cls=CommandGroup,
         invoke_without_command=True,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -75,8 +82,6 @@ def make_group(default: Callable[[click.Context], int | None] | None = None) -> 
             return None
         return default(ctx)
 
-    for command in COMMANDS:
-        klinetop.add_command(command)
     return klinetop
 
 

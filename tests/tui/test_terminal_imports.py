@@ -11,10 +11,11 @@ FORBIDDEN = {
     *("pandas", "numpy", "scipy", "sklearn", "ta", "tensorflow", "keras", "plotext"),
     *("binance", "aiohttp", "sqlite_utils", "dateparser"),
     *("engine.binance", "engine.store", "engine.forecast", "engine.capture", "engine.simulator"),
+    *("engine.commands.db", "engine.commands.life", "engine.commands.exporting"),
 }
 
 
-@pytest.mark.parametrize("module", ["tui.app", "tui.screens.find", "tui.screens.help"])
+@pytest.mark.parametrize("module", ["tui.cli", "tui.app", "tui.screens.find", "tui.screens.help"])
 def test_a_start_imports_nothing_heavy(module):
     code = f"import {module}, sys; print('\\n'.join(sys.modules))"
     done = subprocess.run(
