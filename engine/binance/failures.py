@@ -4,16 +4,48 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from typing import TYPE_CHECKING
 
 import aiohttp
-
-if TYPE_CHECKING:
-    from yarl import URL
+from yarl import URL
 
 PUBLIC_REST_HOST = "data-api.binance.vision"
 PUBLIC_STREAM_HOST = "data-stream.binance.vision"
 BLOCKED_STATUSES = frozenset({403, 451})
+
+
+class Redirected(aiohttp.ClientError):
+    """An answer that sends elsewhere: whoever gave it is not the exchange.
+
+    Attributes:
+        status: Its HTTP status.
+        target: The host, and where it is not the scheme's own the port, that it names.
+    """
+
+    def __init__(self, status: int, target: str) -> None:
+        super().__init__(f"HTTP {status} to {target}")
+        self.status = status
+        self.target = target
+
+
+def refusing_redirects() -> aiohttp.TraceConfig:
+    """Return what a client session needs in order not to follow redirects, but to say so."""
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(_refuse_redirect)
+    return config
+
+
+async def _refuse_redirect(
+    _session: aiohttp.ClientSession,
+    _context: object,
+    told: aiohttp.TraceRequestRedirectParams,
+) -> None:
+    told.response.close()
+    there = told.response.headers.get("Location") or told.response.headers.get("URI") or ""
+    try:
+        target = address(told.response.url.join(URL(there)))
+    except ValueError:
+        target = there
+    raise Redirected(told.response.status, target)
 
 
 def address(url: URL) -> str:
@@ -48,6 +80,17 @@ def describe(error: BaseException, url: URL) -> str:
         if error.status in BLOCKED_STATUSES:
             return blocked(url, error.status)
         return f"{host} refused the stream connection with HTTP {error.status}."
+    if isinstance(error, Redirected):
+        return (
+            f"{host} does not answer itself but redirects to {error.target} (HTTP {error.status}), "
+            "as a provider or a proxy in between does; use another network, or set rest_url and "
+            "stream_url to hosts that you may use."
+        )
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return (
+            f"The proxy {error.host}:{error.port} on the way to {host} could not be reached; "
+            "check http_proxy and https_proxy."
+        )
     if isinstance(error, (ssl.SSLError, aiohttp.ClientSSLError)):
         return f"No secure connection to {host}: {error}."
     if isinstance(error, aiohttp.ClientConnectorDNSError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import aiohttp
 from yarl import URL
 
-from engine.binance.failures import is_loopback
+from engine.binance.failures import is_loopback, refusing_redirects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,10 @@ def make_client(url: str) -> PublicClient:
 
     client = Client(
         requests_params={"timeout": aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)},
-        session_params={"trust_env": not is_loopback(URL(url))},
+        session_params={
+            "trust_env": not is_loopback(URL(url)),
+            "trace_configs": [refusing_redirects()],
+        },
     )
     client.API_URL = f"{url.rstrip('/')}/api"
     made: PublicClient = client

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
-from engine.binance.failures import is_loopback
+from engine.binance.failures import is_loopback, refusing_redirects
 from engine.binance.slot import (
     BadHandler,
     EventHandler,
@@ -114,7 +114,9 @@ class StreamSupervisor:
         try:
             # Proxies from the environment have no business on loopback.
             async with aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0), trust_env=not is_loopback(self._url)
+                connector=aiohttp.TCPConnector(limit=0),
+                trust_env=not is_loopback(self._url),
+                trace_configs=[refusing_redirects()],
             ) as session:
                 self._shared = Shared(
                     self._url,

@@ -69,6 +69,7 @@ class StreamServer:
         self.peers: list[Peer] = []
         self.attempts = 0
         self.refuse_status = 0
+        self.refuse_headers: dict[str, str] = {}
         self.refuse_stream = ""
         self.answers = True
         self.answer_delay_s = 0.0
@@ -107,7 +108,7 @@ class StreamServer:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.attempts += 1
         if self.refuse_status:
-            return web.Response(status=self.refuse_status)
+            return web.Response(status=self.refuse_status, headers=self.refuse_headers)
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
         peer = Peer(socket)

@@ -9,9 +9,10 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
-from engine.binance.failures import describe, is_loopback
+from engine.binance.failures import Redirected, describe, is_loopback
 
 KEY = ConnectionKey("data-stream.binance.vision", 443, True, True, None, None, None)
+PROXY = ConnectionKey("proxy.test", 3128, False, True, None, None, None)
 HOST = URL("wss://data-stream.binance.vision/stream")
 
 
@@ -24,6 +25,8 @@ HOST = URL("wss://data-stream.binance.vision/stream")
         (TimeoutError(), "did not answer in time"),
         (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError("bad")), "No secure connection"),
         (aiohttp.ServerDisconnectedError(), "The connection to"),
+        (Redirected(302, "portal.example"), "redirects to portal.example (HTTP 302)"),
+        (aiohttp.ClientProxyConnectionError(PROXY, OSError(-2, "no")), "The proxy proxy.test:3128"),
     ],
 )
 def test_each_failure_is_one_sentence_that_names_the_host(error, words):

@@ -454,3 +454,24 @@ def test_a_listing_of_thousands_is_never_whole_in_memory() -> None:
         tracemalloc.stop()
     assert listing.markets[-1].tick_size == "0.01"
     assert most < 1.6 * kept
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("http://blocked.invalid/page", "blocked.invalid"),
+        ("https://blocked.invalid:8443/", "blocked.invalid:8443"),
+        ("//other.invalid", "other.invalid"),
+        ("http://[", "http://["),
+    ],
+)
+async def test_a_redirect_is_not_followed_and_names_both_hosts(rest, rest_server, location, target):
+    def away(_request):
+        return web.Response(status=302, headers={"Location": location})
+
+    rest_server.routes["klines"] = away
+    with pytest.raises(Unreachable) as caught:
+        await rest.klines("BTCUSDT", "1m", limit=1)
+    host = rest_server.url.removeprefix("http://")
+    said = f"{host} does not answer itself but redirects to {target} (HTTP 302)"
+    assert str(caught.value).startswith(said)

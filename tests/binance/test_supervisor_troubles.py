@@ -93,3 +93,14 @@ async def test_a_connection_that_is_replaced_in_time_is_not_lost(stream_server, 
     async with watched(stream_server.url, sessions, FIRST, renew_s=0.1) as supervisor:
         await kit.until(lambda: supervisor.stats.renewals >= 2)
     assert sessions == [("connect", 1, "first connection")]
+
+
+async def test_a_handshake_that_is_redirected_names_where_to(stream_server, kit):
+    stream_server.refuse_status = 307
+    stream_server.refuse_headers = {"Location": "ws://blocked.invalid/stream"}
+    async with watched(stream_server.url, [], FIRST) as supervisor:
+        host = stream_server.url.removeprefix("ws://")
+        said = f"{host} does not answer itself but redirects to blocked.invalid (HTTP 307)"
+        await kit.until(lambda: said in supervisor.trouble(FIRST))
+        stream_server.refuse_status = 0
+        await kit.until(lambda: supervisor.trouble(FIRST) == "")
