@@ -39,7 +39,7 @@ async def running_engine(settings: Settings) -> EngineClient | None:
     except EngineGone:
         return None
     try:
-        check_source(client.welcome, settings.source, settings.directory)
+        check_source(client.welcome, settings)
     except EngineProblem:
         await client.close()
         raise

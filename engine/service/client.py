@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from engine import __version__
+from engine.market.sources import source_words
 from engine.service.contract import (
     MAX_MESSAGE_BYTES,
     PROTOCOL,
@@ -26,6 +28,8 @@ from engine.service.framing import MessageTooLarge, read_body
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from engine.settings import Settings
 
 CONNECT_TIMEOUT_S = 5.0
 PULL_TIMEOUT_S = 20.0
@@ -168,25 +172,33 @@ class EngineClient:
             raise
 
 
-def check_source(welcome: Welcome, source: str, directory: Path) -> None:
+def check_source(welcome: Welcome, settings: Settings, *, exact: bool = False) -> None:
     """Refuse to show one source's data to who asked for another's.
 
-    Who asks for live data only names a directory (`klinetop status --data-dir data/demo`), so
-    that any engine there will do.
+    Who asks for Binance's live data only names a directory (`klinetop status --data-dir
+    data/demo`), so that any engine there will do.
+
+    Args:
+        welcome: What the engine says of itself.
+        settings: What was asked for.
+        exact: Tell apart the sources of one kind, too: seeds, files, hosts.
 
     Raises:
-        EngineProblem: when a demo or replay was asked for and the engine runs something else.
+        EngineProblem: when the engine runs something else, with both in words.
     """
-    if source not in ("live", welcome.source):
-        shown = _WORDS.get(welcome.source, welcome.source)
+    if settings.is_binance:
+        return
+    wanted, shown = settings.source, welcome.source
+    if wanted != shown or (exact and settings.source_note != welcome.source_note):
         raise EngineProblem(
-            f"The engine that runs on {directory} shows {shown}, not {_WORDS[source]}; "
-            "use another --data-dir, or end it with `klinetop stop`.",
+            f"The engine that runs on {settings.directory} shows "
+            f"{source_words(shown, welcome.source_note)}, not "
+            f"{source_words(wanted, settings.source_note)}; use another --data-dir, or end it with "
+            f"`klinetop stop --data-dir {shlex.quote(str(settings.directory))}`.",
             usage=True,
         )
 
 
-_WORDS = {"live": "live data", "demo": "a demo", "replay": "a replay"}
 _NOBODY = Welcome(version="", protocol=0, pid=0, source="", focused="", interval="")
 
 

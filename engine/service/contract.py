@@ -110,6 +110,7 @@ class Welcome(msgspec.Struct, frozen=True, tag=True):
     source: str
     focused: str
     interval: str
+    source_note: str = ""
 
 
 class Frame(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):

@@ -118,6 +118,7 @@ class Desk:
             source=settings.source,
             focused=self._engine.board.watchlist[0] if self._engine.board.watchlist else "",
             interval=settings.interval,
+            source_note=settings.source_note,
         )
 
     def joined(self, viewer: Viewer) -> None:

@@ -226,10 +226,10 @@ class Connector:
         self._started = start_engine(self._settings, command=self._command)
 
     async def _attach(self) -> EngineClient:
-        directory = self._settings.directory
-        client = await EngineClient.connect(find_socket(directory), owner=self.is_owner)
+        place = find_socket(self._settings.directory)
+        client = await EngineClient.connect(place, owner=self.is_owner)
         try:
-            check_source(client.welcome, self._settings.source, directory)
+            check_source(client.welcome, self._settings, exact=True)
         except EngineProblem:
             await client.close()
             raise

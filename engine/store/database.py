@@ -8,13 +8,16 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
+from engine.market.sources import source_words
 from engine.store.errors import (
     CorruptDatabase,
+    DatabaseHeld,
     NoDatabase,
     StoreError,
     WrongSource,
     WrongVersion,
 )
+from engine.store.holders import held_sentence, is_held
 from engine.store.lock import make_directory, not_writable
 from engine.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, set_pragmas
 
@@ -26,7 +29,6 @@ CHECKED_AT_START_BYTES = 256_000_000
 LARGE_TABLE = "candle"
 _MAGIC = b"SQLite format 3\x00"
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_SOURCE_WORDS = {"live": "live data", "demo": "a demo", "replay": "a replay"}
 
 
 def open_for_writing(directory: Path, source: str, source_note: str) -> sqlite3.Connection:
@@ -35,7 +37,8 @@ def open_for_writing(directory: Path, source: str, source_note: str) -> sqlite3.
     The candles of a large one are not checked here; see `is_checked_at_start`.
 
     Raises:
-        NotWritable, CorruptDatabase, WrongVersion, WrongSource: each with a sentence for users.
+        NotWritable, DatabaseHeld, CorruptDatabase, WrongVersion, WrongSource: with a sentence for
+            users.
     """
     make_directory(directory)
     path = directory / DATABASE_NAME
@@ -133,6 +136,8 @@ def _close(connection: sqlite3.Connection | None) -> None:
 def _translated(error: OSError | sqlite3.Error, path: Path) -> StoreError:
     if isinstance(error, sqlite3.Error) and is_corruption(error):
         return corrupt(path, str(error))
+    if isinstance(error, sqlite3.Error) and is_held(error):
+        return DatabaseHeld(held_sentence(path))
     return not_writable(path.parent, error)
 
 
@@ -233,8 +238,8 @@ def _stamp(connection: sqlite3.Connection, path: Path, source: str, note: str) -
         connection.execute("COMMIT")
     elif is_other:
         raise WrongSource(
-            f"{path} holds {_describe(stored['source'], stored.get('source_note', ''))}, not "
-            f"{_describe(source, note)}; use another --data-dir, or move this one away."
+            f"{path} holds {source_words(stored['source'], stored.get('source_note', ''))}, not "
+            f"{source_words(source, note)}; use another --data-dir, or move this one away."
         )
 
 
@@ -245,8 +250,3 @@ def _holds_nothing(connection: sqlite3.Connection) -> bool:
         connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()[0]  # noqa: S608
         for table in tables
     )
-
-
-def _describe(source: str, note: str) -> str:
-    words = _SOURCE_WORDS.get(source, source)
-    return f"{words} ({note})" if note else words

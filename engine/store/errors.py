@@ -27,6 +27,10 @@ class NotWritable(StoreError):
     """The data directory or the database in it can not be written."""
 
 
+class DatabaseHeld(StoreError):
+    """Another program has locked the database."""
+
+
 class BadFile(StoreError):
     """A file to import can not be read, holds no klines, or those of another interval.
 

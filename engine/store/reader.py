@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from engine.market.candle import Candle
 from engine.market.symbol import SymbolInfo
 from engine.store.database import DATABASE_NAME, corrupt, is_corruption, open_for_reading
-from engine.store.errors import StoreError
+from engine.store.errors import DatabaseHeld, StoreError
 from engine.store.gaps import GAP_STATES, missing_ranges
+from engine.store.holders import held_sentence, is_held
 from engine.store.schema import import_sqlite_utils
 from engine.store.upsert import CANDLE_COLUMNS
 from engine.store.values import SOURCE_NAMES
@@ -281,6 +282,8 @@ class Reader:
         if is_corruption(error):
             self.damage = str(error)
             return corrupt(self._path, str(error))
+        if is_held(error):
+            return DatabaseHeld(held_sentence(self._path))
         return StoreError(f"The database {self._path} can not be read: {error}.")
 
 

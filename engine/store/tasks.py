@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from engine.store.holders import held_by, is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,8 +82,11 @@ def is_outside(error: BaseException) -> bool:
     )
 
 
-def explain(error: sqlite3.Error) -> str:
-    """Return what failed in words for users."""
+def explain(error: sqlite3.Error, connection: sqlite3.Connection) -> str:
+    """Return in words for users what failed in writing through `connection`."""
+    if is_held(error):
+        path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
+        return f"{path} is held by {held_by(path)}; writing goes on by itself once it is free"
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
         return "the disk is full; free some space, and writing goes on by itself"

@@ -351,7 +351,8 @@ class Writer:
 
     def _put_back(self, batch: list[Task[Any]], error: sqlite3.Error, retry_s: float) -> bool:
         """Keep a batch that failed for the next try; True when there is none since we close."""
-        log.warning("The store can not write, %d works wait: %s", len(batch), error)
+        why = explain(error, self._connection)
+        log.warning("The store can not write, %d works wait: %s", len(batch), why)
         if is_corruption(error):
             self.damage = str(error)
         with self._changed:
@@ -359,7 +360,7 @@ class Writer:
             self._tasks.extendleft(reversed(batch))
             self._counters = self._counters._replace(
                 failures=self._counters.failures + 1,
-                last_error=explain(error),
+                last_error=why,
                 is_stalled=True,
             )
             if not was_closing:

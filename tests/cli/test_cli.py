@@ -265,7 +265,7 @@ def test_a_demo_is_not_imported_into_live_data(klinetop: Any, stored: Path, tmp_
     arguments = ("import", str(file), "--symbol", "A1", "--interval", "1m")
     found = klinetop("--demo", *arguments)
     assert found.status == 2
-    assert "holds live data, not a demo" in found.err
+    assert "holds live data of Binance, not a demo" in found.err
     with DirectoryLock.acquire(stored):
         busy = klinetop(*arguments)
     assert busy.status == 2
@@ -335,7 +335,7 @@ def test_status_of_a_running_engine(klinetop: Any, scripted: Any) -> None:
 def test_an_engine_of_another_source_is_not_asked(klinetop: Any, scripted: Any) -> None:
     found = klinetop("--demo", "status")
     assert found.status == 2
-    assert "shows live data, not a demo" in found.err
+    assert "shows live data of Binance, not a demo (seed 7" in found.err
     scripted.source = "demo"
     assert klinetop("--demo", "status").status == 0
     assert klinetop("status").status == 0

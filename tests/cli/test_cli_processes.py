@@ -192,7 +192,7 @@ def test_a_demo_on_live_data_is_refused_in_a_sentence(stored: Path) -> None:
     with Terminal("--demo", "--data-dir", str(stored)) as terminal:
         status, said = terminal.end()
     assert status == 2
-    assert "holds live data, not a demo" in said.splitlines()[-1]
+    assert "holds live data of Binance, not a demo" in said.splitlines()[-1]
     assert "Traceback" not in said
     assert engine_pid(stored) is None
 

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from engine.service import contract, launch, log_files, places
-from engine.service.client import EngineGone
+from engine.service.client import EngineGone, EngineProblem
 from engine.service.launch import Connector, EngineFailed
 from engine.settings import Settings, SettingsError
 
@@ -36,7 +36,8 @@ class Desk:
     def welcome(self, hello):
         self.owner = hello.owner
         pid, source = os.getpid(), settings.source
-        return contract.Welcome(hello.version, hello.protocol, pid, source, "", "1m")
+        note = settings.source_note
+        return contract.Welcome(hello.version, hello.protocol, pid, source, "", "1m", note)
     def joined(self, viewer): pass
     def left(self, viewer, goodbye): pass
     def frame(self, viewer, pull): return contract.Frame(1)
@@ -299,3 +300,17 @@ def test_engine_pid_trusts_the_lock_only(short_directory: Path) -> None:
 def test_settings_travel_as_json(settings: Settings) -> None:
     full = msgspec.structs.replace(settings, speed=float("inf"), replay=(Path("/a b"),))
     assert Settings.from_json(full.to_json()) == full
+
+
+async def test_an_engine_of_another_seed_is_refused_with_both_named(
+    engine: tuple[str, ...], settings: Settings
+) -> None:
+    client = await launch.attach_or_start(settings, command=engine)
+    other = msgspec.structs.replace(settings, seed=settings.seed + 1)
+    with pytest.raises(EngineProblem) as caught:
+        await launch.attach_or_start(other, command=engine)
+    assert f"shows a demo ({settings.source_note}), not a demo ({other.source_note});" in (
+        str(caught.value)
+    )
+    assert f"klinetop stop --data-dir {settings.directory}" in str(caught.value)
+    await client.close()

@@ -80,7 +80,7 @@ def test_the_engine_gets_no_pandas_with_its_store(tmp_path: Path) -> None:
             "seed 8",
             r"holds a demo \(seed 7\), not a demo \(seed 8\); use another --data-dir",
         ),
-        ("live", "", r"holds a demo \(seed 7\), not live data; use another --data-dir"),
+        ("live", "", r"holds a demo \(seed 7\), not live data of Binance; use another --data-dir"),
     ],
 )
 def test_another_source_is_refused(
