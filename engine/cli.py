@@ -42,17 +42,23 @@ PLACES: Final = {
 class CommandGroup(KlinetopGroup):
     """Imports a command when it is asked for: most runs need one of them, or none."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the names of all commands, in their order in the help."""
-        return sorted({*PLACES, *super().list_commands(ctx)})
+        return sorted(PLACES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command `cmd_name`; None where there is none."""
-        if cmd_name not in PLACES:
-            return super().get_command(ctx, cmd_name)
-        module, name = PLACES[cmd_name]
-        command: click.Command = getattr(import_module(f"engine.commands.{module}"), name)
-        return command
+        """Return the command `cmd_name`; None, with all others at hand to hint at, for no name."""
+        if cmd_name in PLACES:
+            return _imported(cmd_name)
+        for name in PLACES:
+            self.add_command(_imported(name), name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _imported(name: str) -> click.Command:
+    module, attribute = PLACES[name]
+    command: click.Command = getattr(import_module(f"engine.commands.{module}"), attribute)
+    return command
 
 
 def make_group(default: Callable[[click.Context], int | None] | None = None) -> click.Group:
