@@ -67,7 +67,7 @@ def _archive_parser(grid: Interval, over_ms: int) -> Parse:
 
     def parse(block: bytes, lines: int) -> FlatRows | None:
         body = block.rstrip(b"\n")
-        if block.translate(None, _PLAIN) or _POSITIVE_POWER.search(block):
+        if block.translate(None, _PLAIN) or _has_power(block):
             return columns(block, lines)
         if not _is_table(body, lines, 12, ","):
             return None
@@ -80,15 +80,22 @@ def _archive_parser(grid: Interval, over_ms: int) -> Parse:
         if set(map(type, flat[::WIDTH])) != {int} or float in set(map(type, flat[7::WIDTH])):
             return None
         try:
-            times = _milliseconds(np.array(flat[::WIDTH], dtype=np.int64))
+            numbers = np.array(flat[::WIDTH], dtype=np.int64)
         except OverflowError:
             return None
+        times = _milliseconds(numbers)
         if times is None:
             return None
-        flat[::WIDTH] = times.tolist()
+        if times is not numbers:
+            flat[::WIDTH] = times.tolist()
         return _checked(flat, times, grid, over_ms)
 
     return parse
+
+
+def _has_power(body: bytes) -> bool:
+    """Tell whether a number may be in scientific notation with a positive exponent."""
+    return (b"e" in body or b"E" in body) and _POSITIVE_POWER.search(body) is not None
 
 
 def _is_table(body: bytes, lines: int, width: int, separator: str) -> bool:
@@ -124,7 +131,7 @@ def _column_parser(layout: Layout, grid: Interval, over_ms: int) -> Parse:
 
     def parse(block: bytes, lines: int) -> FlatRows | None:
         body = block.replace(b'"', b"").rstrip(b"\n")
-        if not body.isascii() or b"_" in body or _POSITIVE_POWER.search(body):
+        if not body.isascii() or b"_" in body or _has_power(body):
             return None
         if not _is_table(body, lines, width, layout.separator):
             return None
@@ -260,6 +267,12 @@ def _milliseconds(numbers: Times) -> Times | None:
     return made
 
 
+def _has_word(flat: list[Any], amounts: NDArray[np.float64]) -> bool:
+    """Tell whether an amount is no number and no empty cell either."""
+    unknown = int(np.isnan(amounts).sum())
+    return unknown > 0 and unknown != flat.count(None)
+
+
 def _checked(flat: list[Any], times: Times, grid: Interval, over_ms: int) -> FlatRows | None:
     """Return the rows, or None when there is a fault in any of them."""
     try:
@@ -281,6 +294,6 @@ def _checked(flat: list[Any], times: Times, grid: Interval, over_ms: int) -> Fla
         or np.any(amounts < 0)
         or np.any(amounts[:, 2] > _MOST_TRADES)
         or np.any(np.isinf(table))
-        or int(np.isnan(table).sum()) != flat.count(None)  # a nan is a word
+        or _has_word(flat, amounts)
     )
     return None if is_false else FlatRows(flat)
