@@ -88,10 +88,22 @@ def _reading_lines(reading: Reading) -> list[str]:
     return lines
 
 
-def _lacking_lines(left_out: Sequence[str], broke_off: str) -> list[str]:
-    lines = [f"  left out: {sentence}" for sentence in left_out[:NAMES_TOLD]]
-    if len(left_out) > NAMES_TOLD:
-        lines.append(f"  and {len(left_out) - NAMES_TOLD:,} more were left out.")
+def is_kline_name(name: str) -> bool:
+    """Tell whether the name of a member of an archive says that it holds data."""
+    from engine.store.archive import SUFFIXES
+
+    return name.lower().endswith(SUFFIXES)
+
+
+def _lacking_lines(left_out: Sequence[tuple[str, str]], broke_off: str) -> list[str]:
+    others = [name for name, _ in left_out if not is_kline_name(name)]
+    data = [(name, why) for name, why in left_out if is_kline_name(name)]
+    lines = [f"  left out: {name}: {why}" for name, why in data[:NAMES_TOLD]]
+    if len(data) > NAMES_TOLD:
+        lines.append(f"  and {len(data) - NAMES_TOLD:,} more were left out.")
+    if others:
+        more = f" and {len(others) - NAMES_TOLD:,} more" if len(others) > NAMES_TOLD else ""
+        lines.append(f"  other files, left out: {', '.join(others[:NAMES_TOLD])}{more}")
     if broke_off:
         lines.append(f"  {broke_off} What came before is kept.")
     return lines

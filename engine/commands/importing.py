@@ -9,7 +9,7 @@ import click
 
 from engine.commands.asking import ask, run_async, running_engine
 from engine.commands.guard import FAILURE, USAGE, CommandError, exit_status
-from engine.commands.import_words import say_counts, say_sum, trial_lines
+from engine.commands.import_words import is_kline_name, say_counts, say_sum, trial_lines
 from engine.commands.options import KlinetopCommand, settings_of
 from engine.commands.output import emit_json, say
 from engine.commands.retention import pruned_before_ms, warn_of_pruning
@@ -116,7 +116,8 @@ def _told(work: _Work, counts: Counts) -> Counts:
 
 
 def _is_partial(counts: Counts) -> bool:
-    return bool(counts.get("broke_off") or counts.get("left_out"))
+    left_out = (name for name, _ in counts.get("left_out", ()))
+    return bool(counts.get("broke_off")) or any(map(is_kline_name, left_out))
 
 
 def _works(

@@ -149,8 +149,9 @@ def places_of(cells: Sequence[str], wanted: Mapping[str, str], symbol: str) -> P
         UnreadableKlineFile: when a needed column is missing or its meaning is not sure.
     """
     found = _by_name(cells, symbol)
-    for ours, theirs in wanted.items():
-        found[ours] = [_position(theirs, cells)]
+    said = {ours: _position(theirs, cells) for ours, theirs in wanted.items()}
+    found = {ours: places for ours, places in found.items() if places[0] not in said.values()}
+    found |= {ours: [at] for ours, at in said.items()}
     _check_volume(cells, wanted)
     missing = [name for name in NEEDED if name not in found]
     if missing:
@@ -214,26 +215,31 @@ def _by_name(cells: Sequence[str], symbol: str) -> dict[str, list[int]]:
 
 
 def _add_asset_volumes(found: dict[str, list[int]], names: Sequence[str], symbol: str) -> None:
-    """Tell `Volume BTC` from `Volume USDT`."""
+    """Tell `Volume BTC` from `Volume USDT`, and both from `Volume MA`."""
     assets = {
         match[1]: at
         for at, name in enumerate(names)
         if name not in _RANKS and (match := _ASSET_VOLUME.fullmatch(name))
     }
+    if "volume" not in found and len(assets) == 2:
+        (first, first_at), (second, second_at) = assets.items()
+        if _is_quote(first, symbol) > _is_quote(second, symbol):
+            first_at, second_at = second_at, first_at
+        found.setdefault("volume", [first_at])
+        found.setdefault("quote_volume", [second_at])
+        return
     for asset, at in assets.items():
-        others = [one for one in assets if one != asset]
-        is_quote = _is_quote(asset, others, symbol, has_base="volume" in found)
-        found.setdefault("quote_volume" if is_quote else "volume", [at])
+        if _is_quote(asset, symbol) == 1:
+            found.setdefault("quote_volume", [at])
+        elif symbol.startswith(asset):
+            found.setdefault("volume", [at])
 
 
-def _is_quote(asset: str, others: Sequence[str], symbol: str, *, has_base: bool) -> bool:
-    if others and symbol in (asset + others[0], others[0] + asset):
-        return symbol == others[0] + asset
+def _is_quote(asset: str, symbol: str) -> float:
+    """Return how surely an asset is the quote of a market, from 0 to 1."""
     if symbol and symbol.startswith(asset) != symbol.endswith(asset):
-        return symbol.endswith(asset)
-    if asset in _USUAL_QUOTES:
-        return not others or others[0] not in _USUAL_QUOTES or has_base
-    return has_base
+        return float(symbol.endswith(asset))
+    return 1.0 if asset in _USUAL_QUOTES else 0.5
 
 
 def _check_volume(cells: Sequence[str], wanted: Mapping[str, str]) -> None:

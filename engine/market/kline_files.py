@@ -100,7 +100,7 @@ def member_lines(member: Member) -> Iterator[str]:
     read: Callable[[int], bytes] = member.open().read1
     while piece := read(CHUNK_BYTES):
         lines = (rest + piece).splitlines(keepends=True)
-        rest = lines.pop()
+        rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
         yield from _decoded(lines)
     yield from _decoded(rest.splitlines(keepends=True))
 

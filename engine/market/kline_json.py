@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _ROW = re.compile(rb"\[[^\[\]{}]*\]|\{[^\[\]{}]*\}")
 _NESTED = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[\[{]")
 _MOST_PENDING_BYTES = 1 << 24
+_MOST_COLUMNS = 30
+_NO_ROWS = "{name} is JSON without rows of klines; rows are arrays or objects, one a candle."
 
 
 def json_text(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
@@ -32,7 +34,7 @@ def json_text(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
         UnreadableKlineFile: when it holds no rows.
         DamagedKlineFile: when it breaks off; whole rows have been yielded by then.
     """
-    rows = _Rows()
+    rows = _Rows(name)
     pending = b""
     is_nested = False
     for piece in pieces:
@@ -49,15 +51,14 @@ def json_text(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
         if len(pending) > _MOST_PENDING_BYTES:
             raise UnreadableKlineFile(f"{name} is JSON of another form than rows of klines.")
     if not rows.found:
-        raise UnreadableKlineFile(
-            f"{name} is JSON without rows of klines; rows are arrays or objects, one a candle."
-        )
+        raise UnreadableKlineFile(_NO_ROWS.format(name=name))
     if b"[" in pending or b"{" in pending or (is_nested and b"]" not in pending):
         raise DamagedKlineFile(f"{name} breaks off before its last row is whole; fetch it again.")
 
 
 class _Rows:
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self.found = False
         self._names: list[str] | None = None
         self._decoder = msgspec.json.Decoder()
@@ -70,6 +71,8 @@ class _Rows:
             return (row.decode("utf-8", "replace").replace("\n", " ") + "\n",)
         if not values:
             return ()
+        if len(values) > _MOST_COLUMNS:
+            raise UnreadableKlineFile(_NO_ROWS.format(name=self._name))
         self.found = True
         if isinstance(values, list):
             return (_line(values),)

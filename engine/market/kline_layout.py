@@ -34,6 +34,7 @@ _PREAMBLE_LINES = 12
 _DATA_NUMBERS = 4  # so many numbers make a line a row
 _SNIFFED_TIMES = 20
 _LEAST_ROWS = 3
+_SHORTEST_QUOTE = 3
 _CLOCK_ONLY = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?")
 _DATE_ONLY = re.compile(r"\S*[-/.]\S*|[0-9]{8}|[A-Za-z]+ [0-9]{1,2},? [0-9]{4}")
 _DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+")
@@ -144,7 +145,7 @@ def layout_of(lines: Sequence[str], hints: KlineHints) -> Sniffed:
     header = split(sample[at], separator)
     rows = [split(line, separator) for line in sample[at + named :] if line.strip()]
     if named:
-        if not header[-1].strip():
+        if not header[-1].strip() and len(header) > 1:
             header = header[:-1]
         places = places_of(header, hints.columns, hints.symbol)
         width = len(header)
@@ -185,6 +186,7 @@ def _first_row(
 ) -> tuple[int, bool] | tuple[None, bool]:
     """Return where header or first row are, and whether it is a header."""
     seen = 0
+    before: int | None = None
     for at, line in enumerate(sample):
         if not line.strip():
             continue
@@ -192,11 +194,21 @@ def _first_row(
         if is_header(cells, hints.columns):
             return at, True
         if sum(1 for cell in cells if NUMBER.fullmatch(cell)) >= _DATA_NUMBERS:
+            if before is not None and _are_names(split(sample[before], separator), cells):
+                return before, True
             return at, False
+        before = at
         seen += 1
         if seen >= _PREAMBLE_LINES:
             break
     return None, False
+
+
+def _are_names(cells: Sequence[str], row: Sequence[str]) -> bool:
+    """Tell whether the line before the first row may name its columns, in words unknown to us."""
+    return len(cells) == len(row) and all(
+        cell.strip() and not NUMBER.fullmatch(cell) for cell in cells
+    )
 
 
 def _no_rows(sample: Sequence[str]) -> str:
@@ -261,8 +273,8 @@ def _time_columns(
     some = rows[:_SNIFFED_TIMES]
     clocks = [
         at
-        for at in places.times
-        if some and all(_CLOCK_ONLY.fullmatch(row[at].strip()) for row in some)
+        for at in (*places.times, *_beside(places))
+        if some and all(at < len(row) and _CLOCK_ONLY.fullmatch(row[at].strip()) for row in some)
     ]
     either = ""
     for at in places.times:
@@ -283,6 +295,12 @@ def _time_columns(
     if either:
         raise UnreadableKlineFile(either)
     return places.times[0], None
+
+
+def _beside(places: Places) -> tuple[int, ...]:
+    """Return the column after the open time, where a file without a header may have the clock."""
+    at = places.times[0] + 1
+    return () if places.names or at in places.needed else (at,)
 
 
 def _market(rows: Sequence[Sequence[str]], at: int | None, symbol: str) -> str:
@@ -310,4 +328,5 @@ def _market(rows: Sequence[Sequence[str]], at: int | None, symbol: str) -> str:
 
 
 def _is_same(told: str, wanted: str) -> bool:
-    return wanted.startswith(told) or told.startswith(wanted) or told.endswith(wanted)
+    is_base = wanted.startswith(told) and len(wanted) - len(told) >= _SHORTEST_QUOTE
+    return told == wanted or is_base or told.startswith(wanted) or told.endswith(wanted)

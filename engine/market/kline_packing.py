@@ -10,6 +10,7 @@ import bz2
 import codecs
 import gzip
 import importlib
+import io
 import lzma
 import zipfile
 import zlib
@@ -24,6 +25,8 @@ from engine.market.torn_zip import torn_members
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import IO, BinaryIO
+
+    from _typeshed import WriteableBuffer
 
 CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 600
@@ -41,6 +44,7 @@ _OTHER_KINDS: tuple[tuple[bytes, int, str], ...] = (
     (b"\x80\x04\x95", 0, "is a Python pickle, which is never loaded; write it as CSV or Parquet"),
     (b"FEA1", 0, "is Feather of version 1; write it as version 2, Parquet or CSV"),
     (b"version https://git-lfs", 0, "is a pointer of Git LFS; fetch the file with `git lfs pull`"),
+    (b"PK\x05\x06", 0, "is a zip archive with nothing in it; fetch it again"),
     (b"%PDF", 0, "is a PDF document, not data"),
 )
 _NO_ZSTD = (
@@ -141,8 +145,6 @@ def unpacked(file: BinaryIO, name: str) -> Iterator[Package]:
 
 
 def _in_memory(file: BinaryIO) -> IO[bytes]:
-    import io
-
     return io.BytesIO(file.read())
 
 
@@ -239,7 +241,26 @@ def _zstd(file: IO[bytes], name: str) -> IO[bytes]:
         arrow = importlib.import_module("pyarrow")
     except ImportError:
         raise UnreadableKlineFile(_NO_ZSTD.format(name=name)) from None
-    return cast("IO[bytes]", arrow.input_stream(file, compression="zstd"))
+    return cast("IO[bytes]", arrow.input_stream(_Unclosed(file), compression="zstd"))
+
+
+class _Unclosed(io.RawIOBase):
+    """A file for a reader that closes what it reads from."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill `buffer` from the file; returns how many bytes that are."""
+        view = memoryview(buffer)
+        piece = self._file.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
 
 
 def _head(opened: Callable[[], IO[bytes]], name: str) -> bytes:

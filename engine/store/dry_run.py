@@ -59,7 +59,7 @@ class DryRun(NamedTuple):
         first_ms: Open time of the oldest candle; None without any.
         last_ms: Open time of the newest.
         readings: How each member is read, in the order of import.
-        left_out: Sentences on members of an archive that would not be imported.
+        left_out: Names and reasons of members of an archive that would not be imported.
         broke_off: Where the file breaks off, as a sentence; else empty.
     """
 
@@ -70,7 +70,7 @@ class DryRun(NamedTuple):
     first_ms: int | None
     last_ms: int | None
     readings: tuple[Reading, ...]
-    left_out: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
     broke_off: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _reading(piece: Piece) -> list[Reading]:
             _SEPARATORS[layout.separator],
             piece.reader.skipped,
             {
-                name: layout.names[at] if layout.names else str(at + 1)
+                name: (layout.names[at] if layout.names else "") or str(at + 1)
                 for name, at in places.items()
                 if at is not None
             },

@@ -75,12 +75,12 @@ class Opened(NamedTuple):
 
     Attributes:
         pieces: Opens one member after the other, in order of time.
-        left_out: Sentences on members that are not imported.
+        left_out: Names and reasons of members that are not imported.
         damage: The sentence for an archive that breaks off, else empty.
     """
 
     pieces: Iterator[Piece]
-    left_out: list[str]
+    left_out: list[tuple[str, str]]
     damage: str
 
 
@@ -109,7 +109,7 @@ def opened_for_import(
             inside = ordered(package, known)
             over_ms = grid.floor(time.time_ns() // 1_000_000)
             source = _Source(path, symbol, grid, known, over_ms)
-            left_out = [f"{name}: {why}" for name, why in inside.left_out]
+            left_out = list(inside.left_out)
             if len(inside.members) == 1:
                 piece = source.checked(inside.members[0])
                 yield Opened(iter((piece,)), left_out, inside.damage)
@@ -117,7 +117,9 @@ def opened_for_import(
                 good = source.good_ones(inside.members, left_out)
                 yield Opened(map(source.opened, good), left_out, inside.damage)
     except UnreadableKlineFile as error:
-        raise BadFile(f"{path} can not be imported. {error}") from error
+        named = str(error).removeprefix(f"{path.name} ")
+        begin = f"{path} can not be imported." if named == str(error) else str(path)
+        raise BadFile(f"{begin} {named}") from error
     except OSError as error:
         raise BadFile(f"{path} can not be read: {error.strerror or error}.") from error
 
@@ -146,7 +148,7 @@ class _Source:
             raise BadFile(f"{self._path} {fault} Nothing was stored.")
         return Piece("", reader, member.kind)
 
-    def good_ones(self, members: Sequence[Member], left_out: list[str]) -> list[Member]:
+    def good_ones(self, members: Sequence[Member], left_out: list[tuple[str, str]]) -> list[Member]:
         """Return the members that are to be imported, and tell of the others in `left_out`.
 
         Raises:
@@ -155,12 +157,13 @@ class _Source:
         good = []
         for member in members:
             if fault := self._member_fault(member):
-                left_out.append(f"{member.name}: {fault}")
+                left_out.append((member.name, fault))
             else:
                 good.append(member)
         if not good:
+            name, why = left_out[0]
             raise BadFile(
-                f"{self._path} holds nothing to import. {left_out[0]} Nothing was stored."
+                f"{self._path} holds nothing to import: {name}: {why} Nothing was stored."
             )
         return good
 

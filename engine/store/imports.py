@@ -39,7 +39,7 @@ class ImportResult(NamedTuple):
         seconds: Wall time it took.
         faults: Line and fault of the first bad rows.
         unkept: Bad rows beyond the share of a file that quarantine takes.
-        left_out: Sentences on members of an archive that were not imported.
+        left_out: Names and reasons of members of an archive that were not imported.
         broke_off: Where the file breaks off, as a sentence; else empty.
     """
 
@@ -51,7 +51,7 @@ class ImportResult(NamedTuple):
     seconds: float
     faults: tuple[str, ...] = ()
     unkept: int = 0
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
     broke_off: str = ""
 
 
