@@ -66,3 +66,116 @@ def test_an_engine_that_refuses_a_file_is_asked_for_the_others(
     scripted.answers[contract.Import] = contract.Problem("The disk is full.")
     found = klinetop("import", str(archive))
     assert (found.status, found.err) == (1, "The disk is full.\n")
+
+
+def rows_of(first: int, count: int) -> str:
+    return "".join(
+        f"{FIRST_MS + at * 60_000},1,2,0.5,1.5,10\n" for at in range(first, first + count)
+    )
+
+
+def test_an_odd_name_in_a_directory_is_told_and_left_out(klinetop: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    (folder / "BTCUSDT_1m.csv").write_text(rows_of(0, 5))
+    (folder / "BTCUSDT-1m-2024-12 (1).csv").write_text(rows_of(5, 5))
+    (folder / "notes.csv").write_text("a,b\n")
+    found = klinetop("import", str(folder))
+    assert found.status == 1
+    assert "The name notes.csv does not tell market and interval" in found.err
+    assert "2 files: 10 rows read, 10 candles stored" in found.err
+    assert "1 could not be imported: notes.csv." in found.err
+    (folder / "notes.csv").unlink()
+    assert klinetop("import", str(folder)).status == 0
+    alone = klinetop("import", str(tmp_path / "many" / ".." / "none.csv"))
+    assert alone.status == 2
+
+
+def test_a_zip_without_a_telling_name_may_hold_telling_names(klinetop: Any, tmp_path: Path) -> None:
+    file = tmp_path / "archive.zip"
+    with zipfile.ZipFile(file, "w") as zipped:
+        zipped.writestr("BTCUSDT-1m-2024-12-01.csv", rows_of(0, 5))
+        zipped.writestr("BTCUSDT-1m-2024-12-02.csv", rows_of(5, 5))
+        zipped.writestr("LICENSE", "MIT")
+    found = klinetop("import", str(file))
+    assert (found.status, "10 candles stored" in found.err) == (0, True)
+    assert "other files, left out: LICENSE" in found.err
+    with zipfile.ZipFile(file, "a") as zipped:
+        zipped.writestr("ETHUSDT-1m-2024-12-02.csv", rows_of(5, 5))
+    assert klinetop("import", str(file)).status == 2
+    found = klinetop("import", str(file), "--symbol", "btcusdt", "--interval", "1m")
+    assert found.status == 1
+    assert "left out: ETHUSDT-1m-2024-12-02.csv: it is of ETHUSDT 1m" in found.err
+
+
+def test_a_dry_run_shows_how_a_file_is_read_and_stores_nothing(
+    klinetop: Any, directory: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "BTCUSDT_1m.csv"
+    file.write_text(
+        "https://www.CryptoDataDownload.com\n"
+        "Date;Symbol;Open;High;Low;Close;Volume BTC;Volume USDT\n"
+        "2024-12-01 00:01:00;BTC/USDT;1;2;0.5;1.5;10;15\n"
+        "2024-12-01 00:00:00;BTC/USDT;1;2;0.5;1.5;10;15\n"
+        "2024-12-01 00:02:30;BTC/USDT;1;2;0.5;1.5;10;15\n"
+    )
+    found = klinetop("import", str(file), "--dry-run", "--timezone", "+01:00")
+    assert found.status == 0
+    assert not directory.exists()
+    for words in (
+        "separator semicolon, header in line 2",
+        "open_time=Date, open=Open, high=High, low=Low, close=Close, volume=Volume BTC",
+        "close=Close, volume=Volume BTC, quote_volume=Volume USDT, symbol=Symbol",
+        "unknown    count, taker_buy_volume, taker_buy_quote_volume",
+        "text, UTC+01:00: 2024-12-01 00:01:00",
+        "2, open times from 2024-11-30 23:00 to 2024-11-30 23:01 UTC",
+        "refused    1 of 3 rows",
+        "line 5: the open time is 30000 ms off the 1m grid",
+    ):
+        assert words in found.out
+    told = json.loads(klinetop("import", str(file), "--dry-run", "--json").out)
+    assert (told["candles"], told["refused"], told["first_ms"]) == (2, 1, FIRST_MS)
+    assert told["readings"][0]["unit"] == "text"
+    file.write_text("a,b\n")
+    assert klinetop("import", str(file), "--dry-run").status == 2
+    assert not directory.exists()
+
+
+def test_what_breaks_off_is_kept_with_status_1(klinetop: Any, tmp_path: Path) -> None:
+    file = tmp_path / "BTCUSDT_1m.csv"
+    file.write_text(rows_of(0, 5)[:-12])
+    found = klinetop("import", str(file))
+    assert found.status == 1
+    assert "4 candles stored" in found.err
+    assert "The last line breaks off; fetch the file again. What came before is kept." in found.err
+
+
+def test_what_the_user_says_goes_to_the_engine(
+    klinetop: Any, scripted: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "k.csv").write_text(rows_of(0, 5))
+    counts = {"rows": 1, "inserted": 1, "changed": 0, "unchanged": 0, "quarantined": 0}
+    scripted.answers[contract.Import] = contract.Done(data={**counts, "faults": [], "seconds": 1.0})
+    arguments = ("import", str(tmp_path / "k.csv"), "--symbol", "A1", "--interval", "1m")
+    options = (
+        "--columns",
+        "close=Last,open=2",
+        "--timezone",
+        "Asia/Tokyo",
+        "--date-format",
+        "%d%m%Y",
+    )
+    assert klinetop(*arguments, *options).status == 0
+    [sent] = [one for one in scripted.requests if isinstance(one, contract.Import)]
+    assert (sent.columns, sent.timezone, sent.date_format) == (
+        {"close": "Last", "open": "2"},
+        "Asia/Tokyo",
+        "%d%m%Y",
+    )
+    for wrong, words in (
+        (("--columns", "close"), "is not like open_time=Date"),
+        (("--timezone", "Nowhere"), "no time zone 'Nowhere'"),
+        (("--date-format", "%H"), "no day can be told"),
+    ):
+        found = klinetop(*arguments, *wrong)
+        assert (found.status, words in found.err) == (2, True)
