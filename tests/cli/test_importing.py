@@ -151,8 +151,9 @@ def test_what_breaks_off_is_kept_with_status_1(klinetop: Any, tmp_path: Path) ->
 
 
 def test_what_the_user_says_goes_to_the_engine(
-    klinetop: Any, scripted: Any, tmp_path: Path
+    klinetop: Any, stored: Path, scripted: Any, tmp_path: Path
 ) -> None:
+    assert stored.is_dir()
     (tmp_path / "k.csv").write_text(rows_of(0, 5))
     counts = {"rows": 1, "inserted": 1, "changed": 0, "unchanged": 0, "quarantined": 0}
     scripted.answers[contract.Import] = contract.Done(data={**counts, "faults": [], "seconds": 1.0})
