@@ -180,13 +180,13 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     days: Annotated[
         float | None,
         meta(
-            "days of candles to keep; older ones are pruned but for intervals of a day and more, "
-            "0 keeps all",
+            "days of candles to keep; older ones are pruned but for intervals of a day and more; "
+            "unset or 0, all are kept",
             "a number, 0 or above",
             low=0,
             high=36_500,
         ),
-    ] = 400.0
+    ] = None
     max_gb: Annotated[
         float | None,
         meta(

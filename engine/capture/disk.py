@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.market.capture_figures import DiskState
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MB = 1_000_000
+HINT_EVERY_S = 3600.0
 MARGIN = 1.1  # so much more than a limit must be free before its level is left
 FINE, LOW, FLOOR, GONE, DAMAGED = "fine", "low", "floor", "gone", "damaged"
 
@@ -46,6 +48,7 @@ class DiskWatch:
         warn_mb: Free MB below which viewers are warned.
         floor_mb: Free MB below which only candles are written.
         notify: Takes a level (`info`, `warning`, `error`) and a sentence.
+        hint: Returns a sentence about what would free space; it may take a second.
 
     Attributes:
         state: What the last look found; None before the first.
@@ -58,8 +61,12 @@ class DiskWatch:
         warn_mb: float,
         floor_mb: float,
         notify: Callable[[str, str], None],
+        hint: Callable[[], str] = str,
     ) -> None:
         self._directory = directory
+        self._hint = hint
+        self._hinted_s = float("-inf")
+        self._way = ""
         self._writer = writer
         self._warn_bytes = int(max(warn_mb, floor_mb) * MB)
         self._floor_bytes = int(floor_mb * MB)
@@ -87,6 +94,9 @@ class DiskWatch:
             fate = "deleted"
             place = next(place for place in self._directory.parents if place.exists())
             free = shutil.disk_usage(place).free
+        now_s = time.monotonic()
+        if free < self._warn_bytes and now_s - self._hinted_s >= HINT_EVERY_S:
+            self._hinted_s, self._way = now_s, self._hint()
         return Look(free, fate)
 
     def judge(self, free: int, fate: str = "", damage: str = "") -> DiskState:
@@ -147,14 +157,15 @@ class DiskWatch:
     def _tell(self, before: str, level: str, free: int) -> None:
         left = f"{free / MB:,.0f} MB are left on the disk of {self._directory}"
         if level == FLOOR and before != FLOOR:
-            self._notify("error", f"Only {left}: {self._note(level)}. Free some space.")
+            sentence = f"Only {left}: {self._note(level)}. Free some space. {self._way}"
+            self._notify("error", sentence.rstrip())
         elif before == FLOOR and level != FLOOR:
             self._notify("info", f"{left}: everything is written again.")
         elif level == LOW and (before == FINE or free < self._told_bytes // 2):
             self._notify(
                 "warning",
                 f"{left}; below {self._floor_bytes / MB:,.0f} MB only candles will be written. "
-                f"Free some space, or lower retention.days.",
+                f"Free some space. {self._way}".rstrip(),
             )
         elif before == LOW and level == FINE:
             self._notify("info", f"{left}: that is enough again.")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.capture.disk import DiskWatch
 from engine.market.interval import DAY_MS
-from engine.store import StoreError
+from engine.store import StoreError, open_reader
 from engine.store.prune import Pruner
+from engine.store.stats import freed_by_keeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.market.capture_figures import DiskState
-    from engine.store import Store
+    from engine.store import Reader, Store
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,9 @@ LOOK_EVERY_S = 10.0
 FIRST_PRUNE_S = 600.0
 PRUNE_EVERY_S = 86_400.0
 PAUSE_S = 0.02
+HINT_DAYS = (1095, 730, 365, 180, 90, 30)
+HINT_BYTES = 10_000_000
+HINTS_AT_MOST = 3
 KEPT_DAYS = 7  # of candles, whatever the size limit says
 GB = 1_000_000_000
 
@@ -90,7 +95,7 @@ class Housekeeper:
         self._now_ms = now_ms
         self._notify = notify
         self._watch = DiskWatch(
-            store.directory, store.writer, limits.warn_mb, limits.floor_mb, notify
+            store.directory, store.writer, limits.warn_mb, limits.floor_mb, notify, self._hint
         )
         self._turn = asyncio.Lock()
         self.pruned: Pruned | None = None
@@ -144,6 +149,15 @@ class Housekeeper:
         """
         async with self._turn:
             return await asyncio.to_thread(Pruner(self._store.writer, _pause).vacuum, 0)
+
+    def _hint(self) -> str:
+        """Say what a retention would free, worked out from the database."""
+        try:
+            with contextlib.closing(open_reader(self._store.directory)) as reader:
+                return retention_hint(reader, int(self._now_ms()), self._limits.days)
+        except StoreError as error:
+            log.warning("what a retention would free is unknown: %s", error)
+            return ""
 
     async def _prune_by_itself(self) -> None:
         try:
@@ -211,9 +225,25 @@ def prune(
     return Pruned(candles, notes, freed, round(pruner.longest_ms, 1), fits)
 
 
+def retention_hint(reader: Reader, now_ms: int, kept_days: float | None) -> str:
+    """Return a sentence about what keeping fewer days would free; empty when that is nothing.
+
+    Args:
+        reader: Of the database.
+        now_ms: Exchange time from which the age of candles counts.
+        kept_days: The retention that is set; 0 or None keeps all.
+    """
+    choices = [days for days in HINT_DAYS if not kept_days or days < kept_days]
+    freed = freed_by_keeping(reader, now_ms, choices)
+    useful = [days for days in choices if freed[days] >= HINT_BYTES][:HINTS_AT_MOST]
+    if not useful:
+        return ""
+    told = [f"{days} would free about {freed[days] / GB:,.2f} GB" for days in useful]
+    return f"retention.days = {', '.join(told)}; what is pruned is gone for good."
+
+
 def pruned_words(pruned: Pruned, limits: Limits) -> str:
     """Say what a pruning did and why."""
-    rule = f"retention.days = {limits.days:g}" if limits.days else "retention.days = 0"
-    if limits.max_gb:
-        rule += f", retention.max_gb = {limits.max_gb:g}"
-    return f"{pruned.candles:,} old candles were pruned ({rule})."
+    rules = [f"retention.days = {limits.days:g}"] if limits.days else []
+    rules += [f"retention.max_gb = {limits.max_gb:g}"] if limits.max_gb else []
+    return f"{pruned.candles:,} old candles were pruned ({', '.join(rules)})."

@@ -117,21 +117,27 @@ def stats(ctx: click.Context, each: bool, as_json: bool) -> None:
 
 
 @db.command("prune", cls=KlinetopCommand, short_help="Delete candles older than some days.")
-@click.option("--days", type=click.FloatRange(1), help="Days to keep; unset, retention.days.")
+@click.option(
+    "--days", type=click.FloatRange(1), help="Days to keep; needed unless retention.days is set."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_json_option
 @click.pass_context
 def prune(ctx: click.Context, days: float | None, yes: bool, as_json: bool) -> None:
     """Delete candles older than --days before the newest one, and old notes.
 
-    Intervals of a day and longer stay. A running engine does this once a day by itself.
+    Intervals of a day and longer stay. A running engine does this once a day by itself where
+    retention.days is set, and never else.
     """
     from engine.service.contract import KeepHouse
 
     settings = settings_of(ctx)
     kept = days or settings.retention.days
     if not kept:
-        raise CommandError("retention.days is 0, which keeps all; say --days N.", status=USAGE)
+        raise CommandError(
+            "All candles are kept, as retention.days is not set; say how many days with --days N.",
+            status=USAGE,
+        )
     _check_database(settings.directory)
     if not yes and not sys.stdin.isatty():
         raise CommandError("Pruning deletes candles for good; say --yes.", status=USAGE)

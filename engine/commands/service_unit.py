@@ -16,6 +16,7 @@ import click
 from engine.commands.guard import FAILURE, USAGE, CommandError
 from engine.commands.options import KlinetopCommand, given_options, settings_of
 from engine.commands.output import say
+from engine.commands.retention import retention_words
 from engine.settings import option_name
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def install(ctx: click.Context, is_system: bool, user: str | None, force: bool) 
     account = _account(user) if is_system else None
     for line in _next_steps(_directory(ctx, is_system=is_system), account):
         say(f"  {line}")
+    say(retention_words(settings_of(ctx)))
 
 
 @service.command("show", cls=KlinetopCommand, short_help="Print the unit.")

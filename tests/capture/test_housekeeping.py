@@ -1,6 +1,7 @@
 """The disk's levels, and the housekeeper of a running engine."""
 
 import asyncio
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -10,11 +11,17 @@ from typing import Any
 
 import pytest
 
+from engine.binance.clock import ExchangeClock
+from engine.capture import housekeeping
 from engine.capture.disk import DiskWatch
 from engine.capture.housekeeping import Housekeeper, Limits
 from engine.market.candle import Candle
 from engine.market.interval import DAY_MS, MINUTE_MS
+from engine.parts import make_housekeeper
+from engine.settings import Settings
 from engine.store import CorruptDatabase, Source, Store, WriteRefused
+from engine.store.prune import Pruner, used_bytes
+from engine.store.stats import freed_by_keeping
 
 START_MS = 1_733_011_200_000
 MB = 1_000_000
@@ -216,3 +223,56 @@ async def test_an_engine_tells_of_its_disk_and_prunes_when_asked(
     assert answer.data["candles"] > 100
     answer = await desk.command(viewer, contract.KeepHouse("vacuum"))
     assert isinstance(answer, contract.Done)
+
+
+async def test_an_engine_without_a_retention_deletes_no_candle(store: Store) -> None:
+    fill(store, 3)
+    told: Told = []
+    clock = ExchangeClock(1.0)
+    clock.observe(START_MS + 3_000 * DAY_MS)
+    keeper = make_housekeeper(Settings(), store, clock, lambda *note: told.append(note))
+    assert (await keeper.prune()).candles == 0
+    assert store.reader.candle_count() == 3 * 1_440
+
+
+def test_what_a_retention_would_free_is_worked_out_from_the_database(store: Store) -> None:
+    fill(store, 60)
+    store.writer.put_candles(
+        "AUSDT", "1d", [Candle(START_MS, 1.0, 2.0, 0.5, 1.5, 1.0, 1.0)], Source.STREAM
+    ).result(10)
+    now_ms = START_MS + 60 * DAY_MS
+    pruner = Pruner(store.writer, lambda: None)
+    freed = freed_by_keeping(store.reader, now_ms, (90, 30, 15))
+    before = store.writer.run(used_bytes).result(10)
+    after = {}
+    for days in (30, 15):
+        pruner.by_age(now_ms - days * DAY_MS)
+        after[days] = before - store.writer.run(used_bytes).result(10)
+    assert freed[90] == 0
+    assert all(freed[days] == pytest.approx(after[days], rel=0.1) for days in (30, 15))
+
+
+async def test_a_disk_that_runs_full_tells_what_a_retention_would_free(
+    store: Store, monkeypatch: pytest.MonkeyPatch, eventually: Any
+) -> None:
+    monkeypatch.setattr(housekeeping, "HINT_BYTES", 1)
+    fill(store, 100)
+    usage = shutil.disk_usage(store.directory)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=500 * MB))
+    told: Told = []
+    limits = Limits(None, None, 1000, 200, look_every_s=0.01)
+    keeper = Housekeeper(
+        store, limits, lambda: float(START_MS + 100 * DAY_MS), lambda *note: told.append(note)
+    )
+    task = asyncio.create_task(keeper.run())
+    try:
+        await eventually(lambda: told)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert told[0][0] == "warning"
+    assert re.search(
+        r"Free some space\. retention\.days = 90 would free about 0\.00 GB, "
+        r"30 would free about 0\.01 GB; what is pruned is gone for good\.$",
+        told[0][1],
+    )

@@ -34,7 +34,9 @@ def test_mistakes_are_sentences(
     assert all(word in found.err for word in words), found.err
 
 
-def test_a_job_goes_through_the_engine_and_is_followed(klinetop: Any, scripted: Any) -> None:
+def test_a_job_goes_through_the_engine_and_is_followed(
+    klinetop: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scripted.answers[contract.BackfillMarkets] = contract.Done(
         "Backfill 7: 2 markets.", {"job": 7, "markets": 2}
     )
@@ -53,6 +55,9 @@ def test_a_job_goes_through_the_engine_and_is_followed(klinetop: Any, scripted: 
     assert (found.status, found.out) == (1, "")
     assert "Backfill 7 is failed: The disk is full.\n" in found.err
     assert "prunes" not in found.err
+    found = klinetop("backfill", "--markets", "all", "--days", "500")
+    assert "prunes" not in found.err
+    monkeypatch.setenv("KLINETOP_RETENTION_DAYS", "400")
     found = klinetop("backfill", "--markets", "all", "--days", "500")
     assert "prunes candles older than 400 days once a day; set retention.days = 0" in found.err
     found = klinetop("backfill", "--markets", "all", "--days", "500", "--interval", "1d")

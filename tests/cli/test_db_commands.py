@@ -38,7 +38,7 @@ def test_check_and_stats_of_a_sound_database(klinetop: Any, stored: Path) -> Non
     assert "BTCUSDT 1m" in klinetop("db", "stats", "--all").out
     report = json.loads(klinetop("db", "stats", "--json").out)
     assert report["series"][0]["candles"] == 120
-    assert report["retention_days"] == 400
+    assert report["retention_days"] is None
     assert report["days_until_disk_full"] is None
 
 
@@ -102,7 +102,9 @@ def test_prune_and_vacuum_alone(
     assert report["candles"] == 4_000 - 1_441, "the newest one and a day before it stay"
     assert "MB were given back" in klinetop("db", "vacuum").err
     assert klinetop("db", "check").status == 0
-    found = klinetop("db", "prune", "--yes", data_dir=directory / "none")
+    found = klinetop("db", "prune", "--yes")
+    assert (found.status, "say how many days with --days N" in found.err) == (2, True)
+    found = klinetop("db", "prune", "--days", "1", "--yes", data_dir=directory / "none")
     assert found.status == 1
     assert not (directory / "none").exists()
 
@@ -116,7 +118,9 @@ def test_prune_and_vacuum_through_the_engine(klinetop: Any, stored: Path, script
     assert json.loads(klinetop("db", "vacuum", "--json").out) == {"freed_bytes": 4_000_000}
 
 
-def test_a_directory_of_archive_files_is_imported_at_once(klinetop: Any, tmp_path: Path) -> None:
+def test_a_directory_of_archive_files_is_imported_at_once(
+    klinetop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     archive = tmp_path / "archive"
     (archive / "ETHUSDT").mkdir(parents=True)
     for name, lines in (
@@ -134,10 +138,13 @@ def test_a_directory_of_archive_files_is_imported_at_once(klinetop: Any, tmp_pat
         ("ETHUSDT", 9, 0),
     ]
     assert "3 files: 20 rows read, 18 candles stored" in found.err
+    assert "retention.days" not in found.err, "an engine keeps all"
+    monkeypatch.setenv("KLINETOP_RETENTION_DAYS", "400")
+    found = klinetop("import", str(archive))
     assert "retention.days = 0" in found.err, "they are older than what an engine keeps"
     (archive / "notes.csv").write_text("x")
     found = klinetop("import", str(archive))
-    assert found.status == 2
+    assert found.status == 1
     assert "notes.csv does not tell market and interval" in found.err
     (tmp_path / "empty").mkdir()
     assert "holds no .zip" in klinetop("import", str(tmp_path / "empty")).err

@@ -34,6 +34,7 @@ def test_a_users_unit_is_written_shown_and_removed(
     text = path.read_text()
     assert "systemctl --user enable --now klinetop" in found.err
     assert "loginctl enable-linger" in found.err
+    assert "All candles are kept: about 51 MB a year for each market. retention.days" in found.err
     assert keys(text)["ExecStart"] == (
         f"{sys.executable} -m engine.cli serve --data-dir {directory.resolve()} "
         f'--markets "USDT,BTC*" --intervals 1m,1h'
@@ -95,3 +96,18 @@ def test_a_mac_is_told_of_launchd(
     found = klinetop("service", "install")
     assert found.status == 1
     assert "launchd" in found.err
+
+
+def test_what_a_year_costs_and_what_is_pruned_are_told(
+    klinetop: Any, units: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del units
+    found = klinetop("service", "install", "--symbols", "BTCUSDT,ETHUSDT")
+    assert "50 MB a year for each market, 101 MB for the 2 of the watchlist" in found.err
+    monkeypatch.setenv("KLINETOP_RETENTION_DAYS", "90")
+    monkeypatch.setenv("KLINETOP_RETENTION_MAX_GB", "5")
+    found = klinetop("service", "install", "--symbols", "BTCUSDT,ETHUSDT", "--force")
+    words = (
+        "Old candles are pruned once a day, for good: retention.days = 90, retention.max_gb = 5."
+    )
+    assert words in found.err
