@@ -7,13 +7,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL_KLINETOP = $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-faults check docs lock clean
+.PHONY: help demo run test test-faults test-clients check docs lock clean
 
 help:
 	@echo 'make demo   open the terminal on a generated market (no network needed afterwards)'
 	@echo 'make run    open the terminal on live Binance markets'
 	@echo 'make test   run all tests but the faults'
 	@echo 'make test-faults  the forty fault cases and a short faulty day, some minutes'
+	@echo 'make test-clients  ccxt and an npm client against klinetop simulate (needs Node 20)'
 	@echo 'make check  formatting, lint, types and the rules who may import whom'
 	@echo 'make docs   write the table of settings in docs/configuration.md anew'
 	@echo 'make lock   resolve the dependencies anew (needs network)'
@@ -30,6 +31,17 @@ test: $(VENV)/.dev-ready
 
 test-faults: $(VENV)/.dev-ready
 	$(BIN)/python -m pytest -n auto -m faults tests/faults
+
+test-clients: $(VENV)/.dev-ready build/clients/.ready
+	$(BIN)/python -m pytest -m clients tests/clients
+
+build/clients/.ready: requirements/clients.lock tests/clients/package-lock.json
+	$(BIN)/python -m venv --clear build/clients
+	build/clients/bin/python -m pip --disable-pip-version-check install --quiet \
+		--require-hashes -r requirements/clients.lock
+	cp tests/clients/package.json tests/clients/package-lock.json build/clients/
+	cd build/clients && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 check: $(VENV)/.dev-ready
 	$(BIN)/ruff format --check .
@@ -81,6 +93,7 @@ lock:
 	build/lock/bin/python -m pip --disable-pip-version-check install --quiet uv
 	$(COMPILE) --output-file requirements/run.lock
 	$(COMPILE) --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
+	$(subst pyproject.toml,requirements/clients.in,$(COMPILE)) --output-file requirements/clients.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -27,9 +27,7 @@ async def test_tickers_of_every_kind(start):
         window = await binance.get_ticker(symbol="BTCUSDT")
         assert window["symbol"] == "BTCUSDT"
         for size in ("15m", "4h", "7d"):
-            row = await binance._get(
-                "ticker", data={"symbol": "BTCUSDT", "windowSize": size}, version="v3"
-            )
+            row = await binance.get_symbol_ticker_window(symbol="BTCUSDT", windowSize=size)
             assert row["count"] > 0
         day = await binance.v3_get_ticker_trading_day(symbol="BTCUSDT", timeZone="8")
         assert day["closeTime"] - day["openTime"] == 1440 * MINUTE_MS - 1

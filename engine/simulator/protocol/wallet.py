@@ -35,11 +35,16 @@ class WalletAnswers:
             "sapi/v1/account/status": Endpoint(signed, self._status, security),
             "sapi/v1/account/apiRestrictions": Endpoint(signed, self._restrictions, security),
             "sapi/v1/capital/config/getall": Endpoint(signed, self._coins, security),
+            "sapi/v1/margin/allPairs": Endpoint(signed | {"symbol"}, self._nothing),
+            "sapi/v1/margin/isolated/allPairs": Endpoint(signed | {"symbol"}, self._nothing),
             "sapi/v1/asset/tradeFee": Endpoint(signed | {"symbol"}, self._fees, security),
         }
 
     async def _system(self, _: Query) -> Answer:
         return 1, b'{"status":0,"msg":"normal"}'
+
+    async def _nothing(self, _: Query) -> Answer:
+        return 1, b"[]"
 
     async def _status(self, _: Query) -> Answer:
         return 1, b'{"data":"Normal"}'
