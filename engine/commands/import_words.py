@@ -34,7 +34,9 @@ def say_counts(name: str, counts: Mapping[str, Any]) -> None:
         )
     elif untold > 0:
         say(f"  and {untold:,} more; the table quarantine of the database holds all of them.")
-    for line in _lacking_lines(counts.get("left_out", ()), counts.get("broke_off", "")):
+    for line in _lacking_lines(
+        counts.get("left_out", ()), counts.get("broke_off", ""), counts["faults"]
+    ):
         say(line)
 
 
@@ -71,7 +73,7 @@ def trial_lines(name: str, symbol: str, interval: str, found: DryRun) -> list[st
         f"  refused    {found.refused:,} of {found.rows:,} rows",
         *(f"    {fault}" for fault in found.faults),
     ]
-    return lines + _lacking_lines(found.left_out, found.broke_off)
+    return lines + _lacking_lines(found.left_out, found.broke_off, found.faults)
 
 
 def _reading_lines(reading: Reading) -> list[str]:
@@ -90,12 +92,14 @@ def _reading_lines(reading: Reading) -> list[str]:
 
 def is_kline_name(name: str) -> bool:
     """Tell whether the name of a member of an archive says that it holds data."""
-    from engine.store.archive import SUFFIXES
+    from engine.market.kline_names import SUFFIXES
 
     return name.lower().endswith(SUFFIXES)
 
 
-def _lacking_lines(left_out: Sequence[tuple[str, str]], broke_off: str) -> list[str]:
+def _lacking_lines(
+    left_out: Sequence[tuple[str, str]], broke_off: str, faults: Sequence[str]
+) -> list[str]:
     others = [name for name, _ in left_out if not is_kline_name(name)]
     data = [(name, why) for name, why in left_out if is_kline_name(name)]
     lines = [f"  left out: {name}: {why}" for name, why in data[:NAMES_TOLD]]
@@ -105,5 +109,6 @@ def _lacking_lines(left_out: Sequence[tuple[str, str]], broke_off: str) -> list[
         more = f" and {len(others) - NAMES_TOLD:,} more" if len(others) > NAMES_TOLD else ""
         lines.append(f"  other files, left out: {', '.join(others[:NAMES_TOLD])}{more}")
     if broke_off:
-        lines.append(f"  {broke_off} What came before is kept.")
+        told = "" if any(fault.endswith(broke_off) for fault in faults) else f"{broke_off} "
+        lines.append(f"  {told}What came before is kept.")
     return lines

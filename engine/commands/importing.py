@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from engine.market.kline_layout import KlineHints
     from engine.settings import Settings
+    from engine.store import Store
 
 Counts = dict[str, Any]
 
@@ -218,12 +220,17 @@ def _alone(
 ) -> Iterator[tuple[_Work, Counts]]:
     from engine.commands.fetching import own_store
     from engine.store import import_kline_file
+    from engine.store.imports import check_kline_file
 
-    with own_store(settings) as store:
+    with ExitStack() as stack:
+        opened: list[Store] = []
 
         def one(work: _Work) -> Counts:
             path = work.file.resolve()
-            counts = import_kline_file(store, path, work.symbol, work.interval, hints)._asdict()
+            if not opened:  # a mistake makes no database
+                check_kline_file(path, work.symbol, work.interval, hints)
+                opened.append(stack.enter_context(own_store(settings)))
+            counts = import_kline_file(opened[0], path, work.symbol, work.interval, hints)._asdict()
             say_counts(work.file.name, counts)
             return counts
 

@@ -35,6 +35,7 @@ _DATA_NUMBERS = 4  # so many numbers make a line a row
 _SNIFFED_TIMES = 20
 _LEAST_ROWS = 3
 _SHORTEST_QUOTE = 3
+_KNOWN_WIDTHS = (6, 11, 12)
 _CLOCK_ONLY = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?")
 _DATE_ONLY = re.compile(r"\S*[-/.]\S*|[0-9]{8}|[A-Za-z]+ [0-9]{1,2},? [0-9]{4}")
 _DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+")
@@ -143,6 +144,8 @@ def layout_of(lines: Sequence[str], hints: KlineHints) -> Sniffed:
         raise UnreadableKlineFile(_no_rows(sample))
     separator, at, named = max(found, key=lambda one: len(split(sample[one[1]], one[0])))
     header = split(sample[at], separator)
+    if _is_numbered(header):
+        header, named = _names_of_numbered(header), True
     rows = [split(line, separator) for line in sample[at + named :] if line.strip()]
     if named:
         if not header[-1].strip() and len(header) > 1:
@@ -202,6 +205,19 @@ def _first_row(
         if seen >= _PREAMBLE_LINES:
             break
     return None, False
+
+
+def _is_numbered(cells: Sequence[str]) -> bool:
+    """Tell whether a line counts the columns, as the header of a table without names does."""
+    bare = [cell.strip() for cell in cells]
+    numbers = bare[1:] if bare[0] == "" else bare
+    return len(numbers) in _KNOWN_WIDTHS and numbers == [str(at) for at in range(len(numbers))]
+
+
+def _names_of_numbered(cells: Sequence[str]) -> list[str]:
+    index = ["index of rows"] if cells[0].strip() == "" else []
+    width = len(cells) - len(index)
+    return [*index, *(NEEDED if width == len(NEEDED) else COLUMNS[:width])]
 
 
 def _are_names(cells: Sequence[str], row: Sequence[str]) -> bool:

@@ -33,14 +33,23 @@ _CLOCK = (
     r"(?:(?:\s*[T_,]\s*|\s+|:)(?P<H>[0-9]{1,2})(?::?(?P<M>[0-9]{2})(?::?(?P<S>[0-9]{2})"
     r"(?:[.,](?P<f>[0-9]{1,9}))?)?)?(?:[\s-]*(?P<half>[AP])\.?M\.?)?)?"
 )
-_ZONE = r"\s*(?P<zone>Z|UTC|GMT|(?:UTC|GMT)?[+-][0-9]{2}(?::?[0-9]{2})?)?(?:\s*\([^)]*\))?"
+_ZONE = r"\s*(?P<zone>Z|UTC|GMT|(?:UTC|GMT)?[+-][0-9]{2}(?::?[0-9]{2})?(?: UTC)?)?(?:\s*\([^)]*\))?"
 _DATES = (
     r"(?P<y>[0-9]{4})(?P<mark>[-/.])(?P<m>[0-9]{1,2})(?P=mark)(?P<d>[0-9]{1,2})",
     r"(?P<y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})",
+    r"(?P<y>[0-9]{4})年(?P<m>[0-9]{1,2})月(?P<d>[0-9]{1,2})日",
     r"(?:[A-Z]{3,9},?\s+)?(?P<d>[0-9]{1,2})[-\s./]*(?P<m>[A-Z]{3,9})[-\s./,]*(?P<y>[0-9]{4})",
     r"(?:[A-Z]{3,9},?\s+)?(?P<m>[A-Z]{3,9})\.?\s+(?P<d>[0-9]{1,2}),?\s+(?P<y>[0-9]{4})",
 )
-_TEXTS = tuple(re.compile(date + _CLOCK + _ZONE, re.IGNORECASE) for date in _DATES)
+_YEAR_LAST = (
+    r"(?:[A-Z]{3,9},?\s+)?(?P<m>[A-Z]{3,9})\s+(?P<d>[0-9]{1,2})"
+    + _CLOCK
+    + r"\s+(?:(?:UTC|GMT)\s+)?(?P<y>[0-9]{4})"
+)
+_TEXTS = tuple(
+    re.compile(text + _ZONE, re.IGNORECASE)
+    for text in (*(date + _CLOCK for date in _DATES), _YEAR_LAST)
+)
 _EITHER_ORDER = re.compile(r"[0-9]{1,2}([-/.])[0-9]{1,2}\1(?:[0-9]{4}|[0-9]{2})(?![0-9])(.*)")
 _MONTHS = (
     ("JAN", "JANUARY"),
@@ -278,7 +287,7 @@ def _of_match(text: str, match: re.Match[str], form: TimeForm) -> int:
 def _zone_of(text: str | None, form: TimeForm) -> tzinfo:
     if not text:
         return form.zone
-    return UTC if text.upper() in ("Z", "UTC", "GMT") else parse_zone(text)
+    return UTC if text.upper() in ("Z", "UTC", "GMT") else parse_zone(text.removesuffix(" UTC"))
 
 
 def _by_pattern(text: str, form: TimeForm) -> int:

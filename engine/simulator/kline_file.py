@@ -16,6 +16,8 @@ from engine.market.candle import Candle
 from engine.market.interval import INTERVALS, Interval
 from engine.market.kline_csv import UnreadableKlineFile, number
 from engine.market.kline_files import read_klines
+from engine.market.kline_layout import KlineHints
+from engine.market.kline_names import series_of
 from engine.simulator.candles import join
 from engine.simulator.replay_fills import UNKNOWN_COUNT
 from engine.simulator.replay_parts import ReplayError, decimals_in, parse_start, symbol_info
@@ -146,7 +148,7 @@ def load_kline_files(paths: Sequence[Path]) -> list[KlineHistory]:
     intervals: dict[str, Interval] = {}
     for path in paths:
         symbol = _symbol_of(path)
-        candles, bad_rows = _read(path)
+        candles, bad_rows = _read(path, symbol)
         interval = _interval_of(path.name, sorted({row.open_time_ms for row in candles}))
         intervals[interval.name] = interval
         rows.setdefault(symbol, []).extend(candles)
@@ -186,6 +188,8 @@ def _open_time_ms(candle: Candle) -> int:
 
 
 def _symbol_of(path: Path) -> str:
+    if told := series_of(path.name):
+        return told.symbol
     match = _SYMBOL.match(path.name)
     if not match:
         raise ReplayError(
@@ -195,12 +199,12 @@ def _symbol_of(path: Path) -> str:
     return match[1].upper()
 
 
-def _read(path: Path) -> tuple[list[Candle], int]:
+def _read(path: Path, symbol: str) -> tuple[list[Candle], int]:
     candles: list[Candle] = []
     bad_rows = 0
     try:
         with path.open("rb") as file:
-            for row in read_klines(file, path.name):
+            for row in read_klines(file, path.name, KlineHints(symbol=symbol)):
                 if isinstance(row, Candle):
                     candles.append(_with_quote_volume(row))
                 else:

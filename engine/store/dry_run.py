@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.market.interval import parse_interval
@@ -100,11 +99,15 @@ def try_kline_file(
             for block in piece.reader:
                 candles += len(block.rows)
                 refused += len(block.bad)
-                told = islice(block.bad, FAULTS_TOLD - len(bad))
-                bad += [fault_line(piece.name, line) for line in told]
+                bad += [
+                    fault_line(piece.name, line) for line in block.bad[: FAULTS_TOLD - len(bad)]
+                ]
                 if times := times_of(block.rows):
                     ends += (min(times), max(times))
             broke_off = broke_off or piece.reader.damage
+            if line := piece.reader.broken_line():
+                refused += 1
+                bad = [*bad, fault_line(piece.name, line)][:FAULTS_TOLD]
         broke_off = opened.damage or broke_off
         left_out = tuple(opened.left_out)
     return DryRun(

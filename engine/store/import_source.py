@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.market.interval import INTERVALS
 from engine.market.kline_errors import UnreadableKlineFile
 from engine.market.kline_files import ordered
+from engine.market.kline_names import series_of
 from engine.market.kline_packing import unpacked
-from engine.store.archive import check_sum, series_of
+from engine.store.archive import check_sum
 from engine.store.errors import BadFile
 
 if TYPE_CHECKING:

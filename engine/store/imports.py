@@ -10,7 +10,7 @@ from engine.market.interval import Interval, parse_interval
 from engine.market.kline_layout import KlineHints
 from engine.store.errors import WriteRefused
 from engine.store.holes import note_import
-from engine.store.import_source import BadLine, opened_for_import
+from engine.store.import_source import opened_for_import
 from engine.store.values import PutResult, Source
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from engine.store.import_source import Piece
+    from engine.store.import_source import BadLine, Piece
     from engine.store.store import Store
 
 BATCHES_UNDERWAY = 4
@@ -116,6 +116,18 @@ class _Span(NamedTuple):
         return _Span(first, last, self.refused + refused)
 
 
+def check_kline_file(
+    path: Path, symbol: str, interval: str, hints: KlineHints | None = None
+) -> None:
+    """Look at the first rows of a file as `import_kline_file` does.
+
+    Raises:
+        BadFile: when the import would refuse it.
+    """
+    with opened_for_import(path, symbol, parse_interval(interval), hints or KlineHints()):
+        pass
+
+
 class _Pipeline:
     """Keeps a few batches of rows on their way through the writer."""
 
@@ -143,11 +155,9 @@ class _Pipeline:
             if block.rows or bad:
                 self._send(block.rows, bad)
         self._spans.append(span)
-        reader = piece.reader
-        self.damage = self.damage or reader.damage
-        if reader.broken_line:
-            reason = fault_line(piece.name, BadLine(reader.broken_line, reader.damage, ""))
-            self._send((), [(self._origin, reason, "")])
+        self.damage = self.damage or piece.reader.damage
+        if line := piece.reader.broken_line():
+            self._send((), [self._bad(piece.name, line)])
 
     def finish(self) -> tuple[int, int, int, int]:
         """Wait for the batches underway and return the summed result."""

@@ -55,8 +55,6 @@ class BlockReader:
         layout: How the lines are made; None for a file without any.
         skipped: Lines before the first row.
         damage: Where the file breaks off, as a sentence; known after all blocks were read.
-        broken_line: The line that lies behind the end of what could be unpacked; 0 for a file that
-            is unpacked whole.
 
     Raises:
         UnreadableKlineFile: when the first lines do not tell how to make candles of the file.
@@ -70,12 +68,16 @@ class BlockReader:
         self._blocks = _line_blocks(stream)
         self._line_number = 1
         self.damage = ""
-        self.broken_line = 0
+        self._broken_at = 0
         self.layout: Layout | None = None
         self.skipped = 0
         self._first = self._begin(hints or KlineHints())
         layout = self.layout
         self._parse = None if layout is None else table_parser(layout, grid, over_ms)
+
+    def broken_line(self) -> BadLine | None:
+        """Return the line that lies behind the end of what could be unpacked, after all blocks."""
+        return BadLine(self._broken_at, self.damage, "") if self._broken_at else None
 
     def first_line(self) -> str:
         """Return the first line after the header that is not blank."""
@@ -103,7 +105,7 @@ class BlockReader:
         except DamagedKlineFile as error:
             self.damage = str(error)
         if self.damage:
-            self.broken_line = self._line_number
+            self._broken_at = self._line_number
         else:
             self._look_at_end(block)
 

@@ -280,3 +280,13 @@ class _NoSeek:
 def test_what_follows_a_gzip_is_told() -> None:
     with pytest.raises(DamagedKlineFile, match="Not a gzipped file"):
         read(gzip.compress(table(HEADER, *ROWS, "")) + b"garbage")
+
+
+@pytest.mark.parametrize("index", ["", ","])
+def test_a_header_that_counts_the_columns_stands_for_the_usual_ones(index: str) -> None:
+    full = f"{time_of(0)},1,2,0.5,1.5,9,{time_of(1)},14,3,5,7,0"
+    expected = Candle(FIRST_MS, 1.0, 2.0, 0.5, 1.5, 9.0, 14.0, 3, 5.0, 7.0)
+    row = "0" if index else ""
+    numbers = ",".join(map(str, range(12)))
+    assert read(table(index + numbers, f"{row}{index}{full}")) == [expected]
+    assert len(read(table(f"{index}0,1,2,3,4,5", f"{row}{index}{good(0)}"))) == 1

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from engine.market.candle import Candle
 from engine.market.interval import INTERVALS, parse_interval
 from engine.market.kline_csv import COLUMNS, format_row
+from engine.market.kline_names import series_of
 from engine.market.kline_packing import Stream
 from engine.store import Store, kline_blocks
-from engine.store.archive import kline_files, series_of
+from engine.store.archive import kline_files
 from engine.store.errors import BadFile
 from engine.store.imports import import_kline_file
 from engine.store.kline_blocks import BlockReader
