@@ -2,7 +2,48 @@
 
 from __future__ import annotations
 
+import enum
+from typing import TYPE_CHECKING
+
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Completeness(enum.Enum):
+    """Whether what the last 24 hours should have brought is stored."""
+
+    UNKNOWN = "unknown"
+    """It was not counted yet."""
+    NOTHING_EXPECTED = "nothing expected"
+    INCOMPLETE = "incomplete"
+    COMPLETE = "complete"
+
+
+def completeness(
+    coverage: Sequence[float | None],
+    day: DayQuality | None,
+    gaps: Mapping[str, int],
+    dropped: int,
+) -> Completeness:
+    """Return how complete capture is.
+
+    Args:
+        coverage: Stored share for each of the last hours, None where nothing was expected; empty
+            until it was counted.
+        day: The same in candles; None until it was counted.
+        gaps: Rows of the ledger by state; those that are `open`, however old, are missing.
+        dropped: Messages and rows that were not kept.
+    """
+    if gaps.get("open", 0) or dropped:
+        return Completeness.INCOMPLETE
+    if not coverage:
+        return Completeness.UNKNOWN
+    if all(share is None for share in coverage):
+        return Completeness.NOTHING_EXPECTED
+    is_short = day is not None and day.stored < day.expected
+    return Completeness.INCOMPLETE if is_short else Completeness.COMPLETE
 
 
 class BackfillProgress(msgspec.Struct, frozen=True):

@@ -147,7 +147,7 @@ def test_a_directory_of_archive_files_is_imported_at_once(
     assert found.status == 1
     assert "notes.csv does not tell market and interval" in found.err
     (tmp_path / "empty").mkdir()
-    assert "holds no .zip" in klinetop("import", str(tmp_path / "empty")).err
+    assert "holds no kline file" in klinetop("import", str(tmp_path / "empty")).err
 
 
 def test_export_to_files(klinetop: Any, stored: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.market.candle import Candle, fault_of
+from engine.market.capture_figures import Completeness, DayQuality, completeness
 from engine.market.kline_csv import is_plausible
 from engine.market.symbol import SymbolInfo, decimals_of
 from engine.market.ticker import Ticker
@@ -70,3 +71,27 @@ def test_change_percent_of_a_ticker() -> None:
     ticker = Ticker("BTCUSDT", 0, last=110.0, open=100.0, high=1, low=1, volume=1, quote_volume=1)
     assert ticker.change_percent == pytest.approx(10.0)
     assert msgspec.structs.replace(ticker, open=0.0).change_percent == 0.0
+
+
+@pytest.mark.parametrize(
+    ("coverage", "expected", "stored", "gaps", "dropped", "known"),
+    [
+        ((), 0, 0, {}, 0, Completeness.UNKNOWN),
+        ((None,) * 24, 0, 0, {}, 0, Completeness.NOTHING_EXPECTED),
+        ((None, 1.0), 60, 60, {"filled": 3, "exchange_hole": 1}, 0, Completeness.COMPLETE),
+        ((None, 1.0), 60, 59, {}, 0, Completeness.INCOMPLETE),
+        ((0.5, 1.0), 120, 90, {}, 0, Completeness.INCOMPLETE),
+        ((), 0, 0, {"open": 1}, 0, Completeness.INCOMPLETE),
+        ((None,) * 24, 0, 0, {}, 2, Completeness.INCOMPLETE),
+    ],
+)
+def test_capture_is_complete_unknown_or_one_of_two_other_things(
+    coverage: tuple[float | None, ...],
+    expected: int,
+    stored: int,
+    gaps: dict[str, int],
+    dropped: int,
+    known: Completeness,
+) -> None:
+    day = DayQuality(1, 1, expected, stored, stored, 0) if coverage else None
+    assert completeness(coverage, day, gaps, dropped) is known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+from engine.market.capture_figures import Completeness, completeness
 from tui.actions import bindings
 from tui.cells import fit, pad, width_of
 from tui.panes.pane import Pane
@@ -77,11 +78,15 @@ class StoragePane(Pane):
             return (_LOST[storage.disk.level], palette.error)
         if storage.progress is not None or storage.backfill:
             return ("filling", palette.warn)
-        if storage.gaps.get("open", 0) or storage.dropped:
-            return ("incomplete", palette.warn)
-        if not storage.candles:
-            return ("nothing yet", palette.dim)
-        return ("complete", palette.fine)
+        match _completeness(storage):
+            case Completeness.INCOMPLETE:
+                return ("incomplete", palette.warn)
+            case Completeness.COMPLETE:
+                return ("complete", palette.fine)
+            case Completeness.NOTHING_EXPECTED:
+                return ("nothing expected yet", palette.dim)
+            case Completeness.UNKNOWN:
+                return ("being counted", palette.dim)
 
     def _rows(self, storage: StorageSection) -> list[Line]:
         palette = self.model.palette
@@ -253,6 +258,8 @@ class StoragePane(Pane):
 
     def _coverage(self, storage: StorageSection) -> Line:
         palette, glyphs = self.model.palette, self.model.glyphs
+        if not storage.coverage:
+            return self._row("24 h", ("being counted", palette.dim))
         known = [share for share in storage.coverage if share is not None]
         if not known:
             return self._row("24 h", ("nothing expected yet", palette.dim))
@@ -294,6 +301,10 @@ class StoragePane(Pane):
             if limit
             else (("no requests yet", self.model.palette.dim),)
         )
+
+
+def _completeness(storage: StorageSection) -> Completeness:
+    return completeness(storage.coverage, storage.quality, storage.gaps, storage.dropped)
 
 
 def _whole(row: Line, room: int) -> Line:
