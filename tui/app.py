@@ -359,9 +359,11 @@ class KlinetopApp(App[None], inherit_bindings=False):
             self.change_view(bars=wanted)
 
     def on_dashboard_laid(self) -> None:
-        """Ask for as many levels as the ladder has room for."""
-        levels = self.dashboard.desk.book.levels_wanted
-        self.change_view(ladder_levels=-(-levels // LEVELS_STEP) * LEVELS_STEP)
+        """Ask for as many levels and trades as there is room for."""
+        desk = self.dashboard.desk
+        levels = -(-desk.book.levels_wanted // LEVELS_STEP) * LEVELS_STEP
+        trades = max(View().tape_length, desk.trades.rows_wanted)
+        self.change_view(ladder_levels=levels, tape_length=trades)
 
     def _bars(self, wanted: int) -> int:
         least = max(wanted, self.dashboard.desk.chart.chart.bars_wanted, View().bars)

@@ -29,10 +29,10 @@ async def test_the_focused_market_stands_below_a_short_watchlist(desk):
         text = await shown(desk, app, pilot, "in quote")
         assert "high     85,896.75" in text
         assert "low      82,528.25" in text
-        assert "0.00 bps" in text
+        assert "bps 0.00" in text
         await pilot.press("1", "down", "enter")
         text = await shown(desk, app, pilot, "high     4,183.30")
-        assert "0.02 bps" in text
+        assert "bps 0.02" in text
 
 
 async def test_rows_of_the_watchlist_come_before_the_focused_market(desk):

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from engine.market.candle import Candle
+from engine.market.capture_figures import MarketCoverage
 from engine.market.symbol import SymbolInfo
 from engine.service import contract
 from engine.service.client import EngineMismatch, EngineProblem
@@ -463,3 +464,42 @@ async def test_a_terminal_that_grows_again_gives_the_keyboard_back(desk, app, en
         await desk.until(pilot, lambda: "┏1 tickers" in desk.screen_text(app))
         await pilot.press("down", "enter")
         await desk.until(pilot, lambda: engine.views[-1].focused == "ETHUSDT")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 30), (160, 48), (200, 60)])
+async def test_a_pane_that_fills_the_screen_uses_its_room(desk, app, engine, size):
+    async with app.run_test(size=size) as pilot:
+        await live(desk, app, pilot)
+        shown = app.dashboard.desk
+        if size != (80, 24):
+            await pilot.press("z")
+        await pilot.press("2")
+        await desk.until(pilot, lambda: engine.views[-1].ladder_levels >= size[1] - 8)
+        await pilot.press("6")
+        columns, rows = size[0] // 40, size[1] - 7
+        await desk.until(pilot, lambda: engine.views[-1].tape_length >= columns * rows)
+        await desk.until(pilot, lambda: desk.screen_text(app).count("21:4") >= columns * 2)
+        await pilot.press("1")
+        wanted = ["low-high", "in base"] + ["low to high", "bid", "ask"] * (size[0] > 100)
+        await desk.until(pilot, lambda: all(one in desk.screen_text(app) for one in wanted))
+        await pilot.press("4")
+        await desk.until(pilot, lambda: "quarantined" in desk.screen_text(app))
+        await pilot.press("5")
+        if size[0] > 110:
+            await desk.until(pilot, lambda: "right, of the last 35" in desk.screen_text(app))
+        await pilot.press("3")
+        await desk.until(pilot, lambda: shown.chart.size.width == size[0])
+
+
+async def test_storage_strips_stand_in_as_many_columns_as_fit(desk):
+    worst = tuple(
+        MarketCoverage(f"M{number:02}USDT", "1m", "TRADING", 1440, 1400, 1400, 0, 0, (1.0,) * 24)
+        for number in range(40)
+    )
+    engine = desk.FakeEngine(lambda view: desk.full_frame(storage=desk.storage(worst=worst)))
+    app = desk.make_app(engine)
+    async with app.run_test(size=(160, 40)) as pilot:
+        await live(desk, app, pilot)
+        await pilot.press("4", "4")
+        await desk.until(pilot, lambda: "M39USDT" in desk.screen_text(app))
+        assert "M00USDT" in desk.screen_text(app)

@@ -166,3 +166,18 @@ async def test_the_spread_of_grouped_levels_is_that_of_the_best_prices(one_widge
     async with one_widget(widget).run_test(size=(36, 9)):
         widget.show([(100.0, 3.0)], [(101.0, 3.75)], 2, 3, live=True, best=(100.25, 100.5))
         assert " ──── spread 0.25 · 24.91 bps ─────" in texts(widget)
+
+
+async def test_in_a_wide_place_bids_and_asks_stand_beside_each_other(one_widget, texts) -> None:
+    widget = ladder()
+    async with one_widget(widget).run_test(size=(74, 9)):
+        widget.show(BIDS, ASKS, 2, 3, live=True)
+        rows = texts(widget)
+        assert "spread 0.25" in rows[0]
+        assert rows[1].split() == ["price", "size", "sum"] * 2
+        assert [row.split()[0] for row in rows[2:6]] == ["100.25", "100.00", "99.50", "99.00"]
+        asks = [row[37:].split()[0] for row in rows[2:6]]
+        assert asks == ["100.50", "100.75", "101.00", "102.00"]
+        assert rows[-1].startswith(" bids  49 %")
+        assert widget.levels_wanted == 6
+        assert Ladder.levels_for(36, 9) == 3

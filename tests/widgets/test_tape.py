@@ -78,3 +78,12 @@ async def test_a_tiny_quantity_never_reads_as_zero(one_widget, texts, width, exp
         ]
         widget.show(rows, 2, 5)
         assert texts(widget) == expected
+
+
+async def test_a_wide_tape_goes_on_in_further_columns(one_widget, texts) -> None:
+    widget = Tape(palettes(), UNICODE)
+    async with one_widget(widget).run_test(size=(80, 2)):
+        widget.show(ROWS, 2, 3)
+        assert widget.rows_wanted == 4
+        assert [row.split()[2] for row in texts(widget)] == ["104.00", "103.00"]
+        assert [row[40:].split()[2] for row in texts(widget)] == ["102.00", "101.00"]

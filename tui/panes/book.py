@@ -49,7 +49,7 @@ class BookPane(Pane):
     @property
     def levels_wanted(self) -> int:
         """Levels a side that fit."""
-        return max(1, (self.inner_height - 3) // 2)
+        return Ladder.levels_for(self.inner_width, self.inner_height)
 
     def draw(self) -> None:
         """Draw ladder and title."""

@@ -8,12 +8,15 @@ from textual.containers import Container
 
 from tui.panes.forecast_lines import BUSY, Sheet, forecast_lines, model_title
 from tui.panes.pane import Pane
-from tui.widgets.loss_curve import LossCurve
+from tui.widgets.loss_curve import HitCurve, LossCurve
 from tui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual.app import ComposeResult
 
+    from engine.market.forecast import PredictionRow
     from engine.service.contract import ForecastSection
     from tui.cells import Cell
     from tui.model import DeskModel
@@ -24,10 +27,16 @@ CURVE_MIN_HEIGHT: Final = 7
 CURVE_HEIGHT: Final = 10
 TEXT_HEIGHT: Final = 8
 TEXT_MIN_HEIGHT: Final = 5
+HITS_HEIGHT: Final = 16
+HITS_TEXT_WIDTH: Final = 70
+HITS_MIN_HEIGHT: Final = 18
 
 
 class ForecastPane(Pane):
-    """Pane 5. The loss curve stands beside the text, or below it, while a job trains."""
+    """Pane 5. The loss curve stands beside the text, or below it, while a job trains.
+
+    In a large pane the share of forecasts that came true stands there at other times.
+    """
 
     NAME = "forecast"
     SECTIONS = frozenset({"forecast"})
@@ -43,7 +52,10 @@ class ForecastPane(Pane):
         self._lines = TextLines()
         self._curve = LossCurve(model.palette, model.glyphs)
         self._curve.display = False
-        self._body = Container(self._lines, self._curve, classes="body")
+        self._hits = HitCurve(model.palette, model.glyphs)
+        self._hits.display = False
+        self._hits.styles.height = HITS_HEIGHT
+        self._body = Container(self._lines, self._curve, self._hits, classes="body")
         self._text_size = (0, 0)
 
     def compose(self) -> ComposeResult:
@@ -67,6 +79,8 @@ class ForecastPane(Pane):
         if self._curve.display and section.job is not None:
             job = section.job
             self._curve.show(job.loss, job.val_loss, epochs=job.epochs)
+        if self._hits.display:
+            self._hits.show_rates(hit_rates(section.recent))
 
     def tick(self) -> None:
         """Count down to the outcome."""
@@ -105,10 +119,32 @@ class ForecastPane(Pane):
         below = not beside and height >= TEXT_MIN_HEIGHT + CURVE_MIN_HEIGHT
         shown = wanted and (beside or below)
         self._curve.display = shown
-        self._body.set_class(beside, "-beside")
-        text_width = TEXT_WIDTH if shown and beside else width
+        hits = (
+            section is not None
+            and not shown
+            and width >= HITS_TEXT_WIDTH + 40
+            and height >= HITS_MIN_HEIGHT
+        )
+        self._hits.display = hits and len(hit_rates(section.recent if section else ())) > 1
+        self._body.set_class(beside or self._hits.display, "-beside")
+        text_width = width
+        if self._hits.display:
+            text_width = HITS_TEXT_WIDTH
+        elif shown and beside:
+            text_width = TEXT_WIDTH
         text_height = text_rows if shown and below else height
         if (text_width, text_height) != self._text_size:
             self._text_size = (text_width, text_height)
             self._lines.styles.width = text_width
             self._lines.styles.height = text_height
+
+
+def hit_rates(recent: Sequence[PredictionRow]) -> list[float]:
+    """Return the share of right forecasts (per cent) after each outcome, the oldest first."""
+    rates: list[float] = []
+    hits = 0
+    for row in recent:
+        if row.state in ("hit", "miss"):
+            hits += row.state == "hit"
+            rates.append(100.0 * hits / (len(rates) + 1))
+    return rates

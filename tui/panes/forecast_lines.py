@@ -347,7 +347,8 @@ def job_lines(sheet: Sheet, job: JobInfo) -> list[Line]:
         return [((f" {part}", palette.error),) for part in parts[:3]]
     if job.state == "cancelled":
         return [((f" training {what} was cancelled; t starts again", palette.warn),)]
-    return [((f" {job.message or f'training {what} is done'}", palette.dim),)]
+    parts = _wrap(job.message or f"training {what} is done", sheet.width - 3)
+    return [((f" {part}", palette.dim),) for part in parts[:2]]
 
 
 def _progress(sheet: Sheet, job: JobInfo, what: str) -> Line:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from engine.service.contract import TickerRow
     from tui.cells import Cell, Line
     from tui.model import DeskModel
+    from tui.widgets.glyphs import Glyphs
 
 ROWS: Final = 7
 _LABEL: Final = 10
@@ -31,7 +32,7 @@ def market_lines(model: DeskModel, row: TickerRow, width: int) -> list[Line]:
         (_label(model, "last at"), *_range(model, row, width - _LABEL - 1)),
         (),
         _pair(model, ("ask", ask), ("spread", _spread(row)), width),
-        _pair(model, ("bid", bid), ("", _spread_bps(row)), width),
+        _pair(model, ("bid", bid), ("bps", spread_bps(row)), width),
     ]
     return [fit(line, width, glyphs.ellipsis) for line in lines]
 
@@ -49,25 +50,34 @@ def _pair(model: DeskModel, one: tuple[str, str], other: tuple[str, str], width:
 
 
 def _range(model: DeskModel, row: TickerRow, room: int) -> Line:
-    """Return a track from the day's low to its high with a mark where the last price stands.
-
-    `low ─────●── high`, or the share of the way from low to high where that does not fit.
-    """
+    """Return where the last price stands between the day's low and high: `low ─────●── high`."""
     palette, glyphs = model.palette, model.glyphs
-    if row.last is None or row.low is None or row.high is None or row.high <= row.low:
-        return ((formats.UNKNOWN, palette.dim),)
-    place = min(1.0, max(0.0, (row.last - row.low) / (row.high - row.low)))
     cells = min(_TRACK_MAX, room - len("low  high"))
-    if cells < 5:
-        return ((f"{place * 100:.0f} % of low to high", palette.text),)
-    at = round(place * (cells - 1))
+    track = range_track(row, cells, glyphs)
+    if not track:
+        return ((formats.UNKNOWN, palette.dim),)
+    before, _, after = track.partition(glyphs.dot)
     return (
         ("low ", palette.dim),
-        (glyphs.dash * at, palette.dim),
+        (before, palette.dim),
         (glyphs.dot, palette.bright),
-        (glyphs.dash * (cells - 1 - at), palette.dim),
+        (after, palette.dim),
         (" high", palette.dim),
     )
+
+
+def range_track(row: TickerRow, cells: int, glyphs: Glyphs) -> str:
+    """Return a track from the day's low to its high with a mark where the last price stands.
+
+    Empty where that is not known, or `cells` is no room for it.
+    """
+    if row.last is None or row.low is None or row.high is None or row.high <= row.low:
+        return ""
+    if cells < 5:
+        return ""
+    place = min(1.0, max(0.0, (row.last - row.low) / (row.high - row.low)))
+    at = round(place * (cells - 1))
+    return glyphs.dash * at + glyphs.dot + glyphs.dash * (cells - 1 - at)
 
 
 def _spread(row: TickerRow) -> str:
@@ -76,7 +86,8 @@ def _spread(row: TickerRow) -> str:
     return formats.price(row.ask - row.bid, row.price_decimals)
 
 
-def _spread_bps(row: TickerRow) -> str:
+def spread_bps(row: TickerRow) -> str:
+    """Return the spread in basis points of the mid price; empty where it is not known."""
     if row.bid is None or row.ask is None or row.bid + row.ask <= 0:
         return ""
-    return f"{(row.ask - row.bid) / (row.ask + row.bid) * 20_000:.2f} bps"
+    return f"{(row.ask - row.bid) / (row.ask + row.bid) * 20_000:.2f}"

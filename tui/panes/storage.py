@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import zip_longest
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.market.capture_figures import Completeness, completeness
@@ -29,6 +30,7 @@ LABEL_WIDTH = 12
 LEFT_WIDTH = 42
 TWO_COLUMNS = 70
 STRIP_WIDTH = 46
+BARE_STRIP_WIDTH = 36
 CLOCK_ALARM_MS = 1_000
 SOURCES = ("stream", "rest", "both", "import")
 _LOST = {"floor": "disk full", "gone": "file deleted", "damaged": "damaged"}
@@ -59,7 +61,7 @@ class StoragePane(Pane):
             self._lines.show(((), ((f" {self.model.waiting_note}", self.model.palette.dim),)))
             self.set_title()
             return
-        self._lines.show(self._columns(self._rows(storage), self._worst(storage.worst)))
+        self._lines.show(self._columns(self._rows(storage), storage.worst))
         self.set_title(right=(self._verdict(storage),))
 
     def figure(self) -> Cell:
@@ -178,11 +180,12 @@ class StoragePane(Pane):
             parts.append((f"{formats.byte_size(storage.disk.free_bytes)} free", style))
         return self._joined(parts)
 
-    def _worst(self, worst: Sequence[MarketCoverage]) -> list[Line]:
-        """A strip for each of the markets that lack most, where there is room."""
+    def _worst(self, worst: Sequence[MarketCoverage], room: int) -> list[Line]:
+        """A strip for each of the markets that lack most, in `room` cells."""
         palette, glyphs = self.model.palette, self.model.glyphs
         if not worst:
             return []
+        has_share = room >= STRIP_WIDTH
         lines: list[Line] = [((" each market, hour by hour", palette.dim),)]
         for row in worst:
             style = palette.text if row.stored >= row.expected else palette.warn
@@ -194,21 +197,34 @@ class StoragePane(Pane):
                     *name,
                     pad(LABEL_WIDTH - 1 - width_of(name)),
                     *heat_pieces(row.cells, glyphs, palette.text, palette.warn),
-                    (f" {share:>8}" if row.expected else "", style),
+                    (f" {share:>8}" if row.expected and has_share else "", style),
                 )
             )
         return lines
 
-    def _columns(self, rows: list[Line], strips: list[Line]) -> list[Line]:
+    def _columns(self, rows: list[Line], worst: Sequence[MarketCoverage]) -> list[Line]:
         """Return as many rows as fit: strips beside or beneath them, else rows in two columns."""
         width, height = self.inner_width, self.inner_height
-        if strips and width >= LEFT_WIDTH + STRIP_WIDTH:
-            return self._beside(rows[:height], strips[:height], width - LEFT_WIDTH)
+        room = width - LEFT_WIDTH
+        if worst and room >= BARE_STRIP_WIDTH and (room >= STRIP_WIDTH or len(rows) <= height):
+            return self._beside(rows[:height], self._strips(worst, room), room)
         if len(rows) <= height or width < TWO_COLUMNS:
-            return [*rows, *strips][:height]
+            return [*rows, *self._worst(worst, width)][:height]
         left = rows[:height]
         room = width - min(LEFT_WIDTH, max(map(width_of, left), default=0))
         return self._beside(left, [_whole(row, room) for row in rows[height : 2 * height]], room)
+
+    def _strips(self, worst: Sequence[MarketCoverage], room: int) -> list[Line]:
+        """Return strips in as many columns as `room` has place for."""
+        strips, height = self._worst(worst, room), self.inner_height
+        columns = [strips[at : at + height] for at in range(0, len(strips), max(1, height))]
+        lines = columns[0]
+        for at, column in enumerate(columns[1 : max(1, room // STRIP_WIDTH)], start=1):
+            lines = [
+                (*line, pad(at * STRIP_WIDTH - width_of(line)), *other)
+                for line, other in zip_longest(lines, column, fillvalue=())
+            ]
+        return lines
 
     def _beside(self, left: Sequence[Line], right: Sequence[Line], room: int) -> list[Line]:
         """Return lines of both, where `room` cells belong to the right."""

@@ -9,7 +9,7 @@ from textual.containers import Vertical
 from textual.message import Message
 
 from tui.actions import bindings
-from tui.panes.market_lines import ROWS, market_lines
+from tui.panes.market_lines import ROWS, market_lines, range_track, spread_bps
 from tui.panes.pane import Pane
 from tui.widgets import formats
 from tui.widgets.live_table import Column, LiveTable, TableRow
@@ -33,7 +33,10 @@ SORT_TITLES: Final = {
     "change": "change",
     "volume": "volume",
 }
-SPARK_MAX = 40
+SPARK_MAX = 60
+WIDE = 76
+MARKET_WIDTH = 64
+RANGE_WIDTH = 11
 
 
 class TickersPane(Pane):
@@ -74,7 +77,8 @@ class TickersPane(Pane):
         self._market_height = 0
         self._columns: tuple[Column, ...] = ()
         self._price_width = 0
-        self._made: dict[str, tuple[TickerRow, bool, int, TableRow]] = {}
+        self._is_wide = False
+        self._made: dict[str, tuple[TickerRow, bool, int, bool, TableRow]] = {}
 
     def compose(self) -> ComposeResult:
         """Hold the table and the lines below it."""
@@ -200,7 +204,8 @@ class TickersPane(Pane):
         if height != self._market_height:
             self._market_height = height
             self._market.styles.height = height
-        lines = market_lines(self.model, row, self.inner_width) if shown and row else []
+        width = min(self.inner_width, MARKET_WIDTH)
+        lines = market_lines(self.model, row, width) if shown and row else []
         self._market.show(lines)
 
     def _sort_by(self, key: str) -> None:
@@ -230,7 +235,8 @@ class TickersPane(Pane):
         prices = [len(formats.price(row.last, row.price_decimals)) for row in tickers]
         self._price_width = max(self._price_width, *prices, 0)
         symbol_width = max((cell_len(row.symbol) for row in tickers), default=8)
-        wanted = columns(symbol_width, self._price_width)
+        self._is_wide = self.inner_width >= WIDE
+        wanted = columns(symbol_width, self._price_width, is_wide=self._is_wide)
         if wanted != self._columns:
             self._columns = wanted
             self._table.set_columns(wanted)
@@ -249,10 +255,11 @@ class TickersPane(Pane):
         row = self.model.state.tickers[symbol]
         is_focused = symbol == self.model.view.focused
         made = self._made.get(symbol)
-        if made is None or made[0] is not row or made[1:3] != (is_focused, spark_width):
+        key = (is_focused, spark_width, self._is_wide)
+        if made is None or made[0] is not row or made[1:4] != key:
             fresh = self._make_row(row, is_focused, spark_width)
-            made = self._made[symbol] = (row, is_focused, spark_width, fresh)
-        return made[3]
+            made = self._made[symbol] = (row, *key, fresh)
+        return made[4]
 
     def _make_row(self, row: TickerRow, is_focused: bool, width: int) -> TableRow:
         palette, glyphs = self.model.palette, self.model.glyphs
@@ -269,23 +276,50 @@ class TickersPane(Pane):
                 (formats.price(row.last, row.price_decimals), text),
                 change,
                 (sparkline(row.spark, width, glyphs), palette.direction(row.change_percent)),
+                *(self._wide_cells(row) if self._is_wide else ()),
                 (formats.compact(row.quote_volume), palette.dim),
             ),
         )
+
+    def _wide_cells(self, row: TickerRow) -> list[Cell]:
+        palette, glyphs = self.model.palette, self.model.glyphs
+        prices = (row.low, row.high, row.bid, row.ask)
+        low, high, bid, ask = (formats.price(price, row.price_decimals) for price in prices)
+        return [
+            (range_track(row, RANGE_WIDTH, glyphs), palette.text),
+            (f"{low} to {high}", palette.text),
+            (bid, palette.bid),
+            (ask, palette.ask),
+            (spread_bps(row), palette.text),
+            (formats.compact(row.volume), palette.dim),
+        ]
 
     def _spark_width(self) -> int:
         widths = column_widths(self._columns, self.inner_width - 1)
         return widths[[column.key for column in self._columns].index("spark")]
 
 
-def columns(symbol_width: int, price_width: int) -> tuple[Column, ...]:
-    """Return the table's columns for the longest symbol and price there are."""
+def columns(symbol_width: int, price_width: int, *, is_wide: bool = False) -> tuple[Column, ...]:
+    """Return the table's columns for the longest symbol and price there are.
+
+    `is_wide` adds the day's range, bid, ask, spread and the volume in the base asset.
+    """
+    price = max(6, price_width)
+    wide = (
+        Column("range", "low-high", RANGE_WIDTH, "left", 4),
+        Column("day", "low to high", 2 * price + 4, "left", 5),
+        Column("bid", "bid", price, "right", 6),
+        Column("ask", "ask", price, "right", 6),
+        Column("bps", "bps", 6, "right", 7),
+        Column("base", "in base", 7, "right", 3),
+    )
     return (
         Column("mark", "", 1),
         Column("symbol", "symbol", max(6, symbol_width)),
         Column("last", "last", max(6, price_width), "right"),
         Column("change", "24 h", 7, "right"),
-        Column("spark", "", None, "left", 1),
+        Column("spark", "", None, "left", 1, least=16 if is_wide else 4),
+        *(wide if is_wide else ()),
         Column("volume", "volume", 7, "right", 2),
     )
 

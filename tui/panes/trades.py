@@ -46,6 +46,11 @@ class TradesPane(Pane):
             yield self._tape
             yield self._pressure
 
+    @property
+    def rows_wanted(self) -> int:
+        """Trades that fit."""
+        return Tape.rows_for(self.inner_width, self.inner_height - 1)
+
     def draw(self) -> None:
         """Draw tape, pressure line and title."""
         section = self._section()

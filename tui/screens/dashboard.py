@@ -249,5 +249,6 @@ class Dashboard(Screen[None], inherit_bindings=False):
     def show_pane(self, name: str) -> None:
         """Give the pane `name` the keyboard."""
         self.desk.focus_pane(name)
+        self.call_after_refresh(self.post_message, self.Laid())
         self.footer.show_context(name)
         self._draw_tabs()

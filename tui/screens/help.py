@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 KEYS_WIDTH = 22
 LEGEND_LEAST = 64
+SCROLLBAR = 1
 
 
 def help_lines(model: DeskModel, width: int) -> list[Line]:
@@ -96,7 +97,7 @@ class HelpScreen(FootScreen, inherit_bindings=False):
 
     def lines(self) -> list[Line]:
         """Return the page."""
-        return help_lines(self.model, self.size.width or self.app.size.width)
+        return help_lines(self.model, self.page.size.width or self.app.size.width - SCROLLBAR)
 
     def action_scroll(self, by: int) -> None:
         """Scroll by `by` lines."""

@@ -67,7 +67,7 @@ def _status(model: DeskModel) -> list[Entry]:
     return [
         (((f"{glyphs.dot} live", palette.fine),), "messages come, and all that was asked for"),
         (((f"{glyphs.hollow_dot} stale", palette.warn),), "they do not; the line below says why"),
-        (((" DEMO ", tag), (" SIM ", tag)), "an invented market, at so many times the speed"),
+        (((" DEMO ", tag), (" ", palette.text), (" SIM ", tag)), "an invented market"),
         (((" REPLAY ", tag),), "a market of the past: mind the date"),
         *_words(
             model,

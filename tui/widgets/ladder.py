@@ -11,7 +11,7 @@ import msgspec
 from rich.style import Style
 
 from tui.widgets import formats
-from tui.widgets.line_widget import Line, PaintedWidget, Piece
+from tui.widgets.line_widget import Line, PaintedWidget, Piece, line_width
 from tui.widgets.meter import bar, meter
 from tui.widgets.number_column import NumberColumn
 
@@ -28,6 +28,8 @@ Level = tuple[float, float]
 _HEADER_FROM = 9
 _METER_FROM = 6
 _LEAST_BAR = 4
+SIDE_BY_SIDE = 72
+"""Columns from which bids and asks stand beside each other, which doubles the depth."""
 _DIM = Style(dim=True)
 
 
@@ -53,6 +55,8 @@ class _Columns(msgspec.Struct, frozen=True):
 class Ladder(PaintedWidget):
     """Asks from the worst to the best, the spread, bids from the best to the worst, and a meter.
 
+    Where it is wide enough bids and asks stand beside each other, the best at the top.
+
     Bars show the cumulative quantity up to a level, both sides on one scale. The meter shows the
     bids' share in the quantity of all levels in sight.
     """
@@ -66,9 +70,15 @@ class Ladder(PaintedWidget):
 
     @property
     def levels_wanted(self) -> int:
-        """Levels a side that fit the current height."""
-        asks, bids = self._depth(self.size.height)
-        return max(1, asks, bids)
+        """Levels a side that fit the current size."""
+        return self.levels_for(*self.size)
+
+    @classmethod
+    def levels_for(cls, width: int, height: int) -> int:
+        """Return how many levels a side fit `width` columns and `height` rows."""
+        if width >= SIDE_BY_SIDE:
+            return max(1, cls._room(height))
+        return max(1, *cls._depth(height))
 
     def reset(self) -> None:
         """Forget the widths of columns (for another market)."""
@@ -106,9 +116,14 @@ class Ladder(PaintedWidget):
             self.draw()
 
     @staticmethod
-    def _depth(height: int) -> tuple[int, int]:
-        """Return how many asks and bids fit."""
-        rest = height - 1 - (height >= _HEADER_FROM) - (height >= _METER_FROM)
+    def _room(height: int) -> int:
+        """Return the rows that header, spread and meter leave to levels."""
+        return height - 1 - (height >= _HEADER_FROM) - (height >= _METER_FROM)
+
+    @classmethod
+    def _depth(cls, height: int) -> tuple[int, int]:
+        """Return how many asks and bids fit, one above the other."""
+        rest = cls._room(height)
         return rest - rest // 2, rest // 2
 
     def draw(self) -> None:
@@ -116,6 +131,44 @@ class Ladder(PaintedWidget):
         width, height = self.size
         if not width or not height:
             return
+        book = self._book
+        if width >= SIDE_BY_SIDE:
+            lines = self._beside(width, height)
+        else:
+            lines = self._stacked(width, height)
+        self.set_lines(lines if book.live else [_dimmed(line, self.palette) for line in lines])
+
+    def _beside(self, width: int, height: int) -> list[Line]:
+        """Return bids at the left and asks at the right, the best of both at the top."""
+        book, half = self._book, (width - 1) // 2
+        rows = self._room(height)
+        asks, bids = list(book.asks[:rows]), list(book.bids[:rows])
+        ask_sums = list(accumulate(quantity for _, quantity in asks))
+        bid_sums = list(accumulate(quantity for _, quantity in bids))
+        columns = self._columns(half, asks + bids, ask_sums + bid_sums)
+        deepest = max([*ask_sums[-1:], *bid_sums[-1:]], default=0.0)
+        left = [
+            self._level(level, total, deepest, columns, is_bid=True)
+            for level, total in zip(bids, bid_sums, strict=True)
+        ]
+        right = [
+            self._level(level, total, deepest, columns, is_bid=False)
+            for level, total in zip(asks, ask_sums, strict=True)
+        ]
+        if height >= _HEADER_FROM:
+            left[:0] = right[:0] = [self._header(columns)]
+        lines = [self._spread(width)]
+        for index in range(rows + (height >= _HEADER_FROM)):
+            start = left[index] if index < len(left) else ()
+            end = right[index] if index < len(right) else ()
+            gap = (" " * (width - half - line_width(start)), self.palette.text)
+            lines.append((*start, gap, *end) if end else start)
+        if height >= _METER_FROM:
+            lines.append(self._meter(width, bid_sums[-1:], ask_sums[-1:]))
+        return lines
+
+    def _stacked(self, width: int, height: int) -> list[Line]:
+        """Return asks above the spread and bids beneath it."""
         book = self._book
         ask_rows, bid_rows = self._depth(height)
         asks, bids = list(book.asks[:ask_rows]), list(book.bids[:bid_rows])
@@ -137,7 +190,7 @@ class Ladder(PaintedWidget):
         lines += [()] * (bid_rows - len(bids))
         if height >= _METER_FROM:
             lines.append(self._meter(width, bid_sums[-1:], ask_sums[-1:]))
-        self.set_lines(lines if book.live else [_dimmed(line, self.palette) for line in lines])
+        return lines
 
     def _columns(self, width: int, levels: list[Level], sums: list[float]) -> _Columns:
         book = self._book

@@ -1,4 +1,4 @@
-"""Training loss by epoch, drawn by plotext and redrawn only when its data change."""
+"""Training loss by epoch and hit rate by outcome, drawn by plotext when their data change."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _TO_ASCII = str.maketrans("┌┐└┘┤├┬┴┼─│", "+++++++++-|")
 _LEAST_SIZE = (16, 5)
+COIN = 50.0
 
 
 def loss_plot(
@@ -129,3 +130,19 @@ class LossCurve(PaintedWidget):
             else:
                 pieces.append((char, style))
         return tuple(pieces)
+
+
+class HitCurve(LossCurve):
+    """Share of right forecasts after each outcome, beside that of a coin."""
+
+    def show_rates(self, rates: Sequence[float]) -> None:
+        """Show `rates` (per cent), one for each outcome, the oldest first."""
+        self.show(rates, [COIN] * len(rates))
+
+    def _legend(self, loss: tuple[float, ...], val_loss: tuple[float, ...]) -> Line:
+        del val_loss
+        (mark, style), (coin_mark, coin_style) = self._marks
+        return (
+            (f"{mark} right, of the last {len(loss)}: {loss[-1]:.1f} %  ", style),
+            (f"{coin_mark} a coin", coin_style),
+        )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from rich.style import Style
+
 from tui.widgets import formats
-from tui.widgets.line_widget import Line, PaintedWidget
+from tui.widgets.line_widget import Line, PaintedWidget, Piece, line_width
 from tui.widgets.number_column import NumberColumn
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from tui.widgets.palette import Palette
 
 SECONDS, MILLISECONDS = 9, 13
+COLUMN_WIDTH = 39
+"""Width of one of several columns of trades."""
+_PLAIN = Style()
 
 
 class TapeRow(NamedTuple):
@@ -44,8 +49,13 @@ class Tape(PaintedWidget):
 
     @property
     def rows_wanted(self) -> int:
-        """How many trades fit the current height."""
-        return max(1, self.size.height)
+        """How many trades fit the current size."""
+        return self.rows_for(*self.size)
+
+    @staticmethod
+    def rows_for(width: int, height: int) -> int:
+        """Return how many trades fit `width` columns and `height` rows."""
+        return max(1, height * max(1, width // COLUMN_WIDTH))
 
     def show(
         self,
@@ -82,7 +92,9 @@ class Tape(PaintedWidget):
         if not self._rows:
             self.set_lines([((self._note[:width], self.palette.dim),)] if self._note else [])
             return
-        shown = self._rows[-height:]
+        columns = max(1, width // COLUMN_WIDTH)
+        shown = self._rows[-height * columns :]
+        width //= columns
         price_decimals, quantity_decimals = self._decimals
         self._price_width = max(
             self._price_width, *(len(formats.price(row.price, price_decimals)) for row in shown)
@@ -91,7 +103,8 @@ class Tape(PaintedWidget):
         self._quantities.see((row.quantity for row in shown), quantity_decimals, room - SECONDS)
         room -= self._quantities.width
         time_width = MILLISECONDS if room >= MILLISECONDS else SECONDS if room >= SECONDS else 0
-        self.set_lines([self._line(row, time_width) for row in reversed(shown)])
+        lines = [self._line(row, time_width) for row in reversed(shown)]
+        self.set_lines(_in_columns(lines, columns, width, height))
 
     def _line(self, row: TapeRow, time_width: int) -> Line:
         price_decimals, quantity_decimals = self._decimals
@@ -105,3 +118,17 @@ class Tape(PaintedWidget):
             (f"{arrow} {price}", palette.down if row.is_sell else palette.up),
             (f"  {quantity.rjust(self._quantities.width)}", palette.text),
         )
+
+
+def _in_columns(lines: list[Line], columns: int, width: int, height: int) -> list[Line]:
+    """Return `lines` in columns of `height`, the first at the left, each `width` cells wide."""
+    if columns == 1:
+        return lines
+    joined: list[Line] = []
+    for row in range(min(height, len(lines))):
+        line: list[Piece] = []
+        for column, one in enumerate(lines[row::height]):
+            line.append((" " * (column * width - line_width(line)), _PLAIN))
+            line += one
+        joined.append(tuple(line))
+    return joined
