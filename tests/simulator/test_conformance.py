@@ -1,7 +1,9 @@
 """What the simulated exchange says looks like what the real one says and documents."""
 
+import ast
 import asyncio
 import gzip
+import hmac
 import json
 import os
 import re
@@ -11,8 +13,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+import engine.simulator
 from engine.simulator.generated import GeneratedMarket
 from engine.simulator.limits import Limits
+from engine.simulator.protocol.keys import make_key
 from engine.simulator.server import serve
 
 pytestmark = pytest.mark.recorded
@@ -127,6 +131,22 @@ REST = [
     ("ticker/price", "Symbol price ticker", 1),
     ("ticker/bookTicker?symbol=BTCUSDT", "Symbol order book ticker", 0),
     ("ticker/bookTicker", "Symbol order book ticker", 1),
+    ("historicalTrades?symbol=BTCUSDT&fromId=1", "Old trade lookup", 0),
+    ("ticker?symbol=BTCUSDT", "Rolling window price change statistics", 0),
+    ('ticker?symbols=["BTCUSDT"]&windowSize=4h', "Rolling window price change statistics", 1),
+    ("ticker?symbol=BTCUSDT&type=MINI", "Rolling window price change statistics", 2),
+    ('ticker?symbols=["BTCUSDT"]&type=MINI', "Rolling window price change statistics", 3),
+    ("ticker/tradingDay?symbol=BTCUSDT", "Trading Day Ticker", 0),
+    ('ticker/tradingDay?symbols=["BTCUSDT","ETHUSDT"]', "Trading Day Ticker", 1),
+    ("ticker/tradingDay?symbol=BTCUSDT&type=MINI", "Trading Day Ticker", 2),
+    ("executionRules?symbol=BTCUSDT", "Query Execution Rules", 0),
+    ("referencePrice?symbol=BTCUSDT", "Query Reference Price", 0),
+    ("referencePrice/calculation?symbol=BTCUSDT", "Query Reference Price Calculation", 1),
+]
+SIGNED = [
+    ("account", "Account information (USER_DATA)"),
+    ("account/commission?symbol=BTCUSDT", "Query Commission Rates (USER_DATA)"),
+    ("rateLimit/order", "Query Unfilled Order Count (USER_DATA)"),
 ]
 
 
@@ -146,6 +166,46 @@ async def test_rest_answers_have_the_documented_keys_and_types():
             if found:
                 faults[path] = found
     assert faults == {}
+
+
+async def test_signed_answers_have_the_documented_keys_and_types():
+    key = make_key()
+    source = GeneratedMarket(seed=3, symbols=SYMBOLS, start_ms=START_MS, history_days=3)
+    faults = {}
+    async with serve(source, keys=[key]) as running, aiohttp.ClientSession() as http:
+        for path, section in SIGNED:
+            name, _, query = path.partition("?")
+            query = f"{query}&timestamp={running.exchange.clock.now_ms()}".lstrip("&")
+            signature = hmac.new(key.secret.encode(), query.encode(), "sha256").hexdigest()
+            url = f"{running.rest_url}/api/v3/{name}?{query}&signature={signature}"
+            async with http.get(url, headers={"X-MBX-APIKEY": key.name}) as answer:
+                got = await answer.json()
+            found = shape_faults(got, documented(section, "rest-api")[0])
+            if found:
+                faults[path] = found
+    assert faults == {}
+
+
+def test_every_error_is_in_the_exchanges_list():
+    listed = {
+        (body["code"], re.sub(r"'?%s'?|'[^']*'", "*", body["msg"]))
+        for body in json.loads((wire() / "error_bodies_from_docs.json").read_text())
+    }
+    folder = Path(engine.simulator.__file__).parent
+    found = set()
+    for path in folder.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "ApiError":
+                code, message = call.args[:2]
+                text = "".join(
+                    part.value if isinstance(part, ast.Constant) else "%s"
+                    for part in getattr(message, "values", [message])
+                )
+                found.add((ast.literal_eval(code), re.sub(r"'?%s'?|'[^']*'", "*", text)))
+    assert len(found) > 20
+    # Of the two limits the length of the minute is written out; a replay says what it has.
+    ours = {(code, text) for code, text in found - listed if code not in (-1003, -1020)}
+    assert ours == set()
 
 
 async def some_trades(running, http):
