@@ -1,10 +1,12 @@
 import json
 import math
+import threading
 from itertools import pairwise
 
 import pytest
 
 from engine.market.interval import INTERVALS
+from engine.simulator.generated import GeneratedMarket
 from engine.simulator.limits import Limits
 
 MINUTE_MS = 60_000
@@ -396,6 +398,35 @@ async def test_the_reference_price_lies_within_the_last_five_minutes(start):
     assert low <= float(answer["referencePrice"]) <= high
     rules = await client.get("executionRules", symbolStatus="TRADING")
     assert [row["symbol"] for row in rules["symbolRules"]] == ["BTCUSDT", "LTCUSDT"]
+
+
+async def test_the_past_is_made_in_other_threads_than_the_one_that_answers(start, market):
+    made = GeneratedMarket(23, ("LTCUSDT",), start_ms=market().start_ms)
+    client = await start(made)
+    threads = set()
+    for name in ("history", "bucket", "trades_from", "time_of_trade"):
+        setattr(made, name, noting(threads, getattr(made, name)))
+    (newest,) = await client.get("trades", symbol="LTCUSDT", limit=1)
+    old = {"symbol": "LTCUSDT", "fromId": newest["id"] - 90_000}
+    for path, params in (
+        ("klines", {"symbol": "LTCUSDT", "interval": "1M"}),
+        ("klines", {"symbol": "LTCUSDT", "interval": "1w", "timeZone": "8"}),
+        ("ticker", {"symbol": "LTCUSDT", "windowSize": "7d"}),
+        ("historicalTrades", old),
+        ("aggTrades", {"symbol": "LTCUSDT", "startTime": newest["time"] - 86_400_000}),
+    ):
+        threads.clear()
+        await client.get(path, **params)
+        assert threads, path
+        assert threading.main_thread() not in threads, path
+
+
+def noting(threads, function):
+    def noted(*arguments):
+        threads.add(threading.current_thread())
+        return function(*arguments)
+
+    return noted
 
 
 # -- what is not there -----------------------------------------------------------------------------

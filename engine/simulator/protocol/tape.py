@@ -37,9 +37,8 @@ async def trades_from(
     if not isinstance(source, KeepsTrades):
         _refuse_forgotten(state)
         return recent[:limit]
-    found = await asyncio.to_thread(
-        _made, source, state, _first_ms(source, state, from_id), exchange.now_ms + 1, limit, from_id
-    )
+    end_ms = exchange.now_ms + 1
+    found = await asyncio.to_thread(_trades_made_again, source, state, from_id, end_ms, limit)
     return found[:limit]
 
 
@@ -110,6 +109,13 @@ def _kept(state: MarketState, wanted: _Wanted) -> list[Aggregate] | None:
         return fitting[: wanted.limit] if wanted.from_id >= oldest.aggregate_id else None
     is_later = wanted.start_ms is not None and wanted.start_ms > oldest.first.time_ms
     return fitting[: wanted.limit] if is_later else None
+
+
+def _trades_made_again(
+    source: KeepsTrades, state: MarketState, from_id: int, end_ms: int, limit: int
+) -> list[Trade]:
+    start_ms = _first_ms(source, state, from_id)
+    return _made(source, state, start_ms, end_ms, limit, from_id)
 
 
 def _made_again(
