@@ -82,6 +82,7 @@ def test_zips_in_milliseconds_and_microseconds_with_and_without_header(
     [
         ("BTCUSDT-1m-2024-12.zip", ("BTCUSDT", "1m")),
         ("ethbtc-1mo-2024-12.csv", ("ETHBTC", "1M")),
+        ("BTCUSDT-1mo-2024.csv", ("BTCUSDT", "1M")),
         ("币安人生USDT-1s-2025-11-03.csv.gz", ("币安人生USDT", "1s")),
         ("BTCUSDT-7m-2024-12.zip", None),
         ("BTCUSDT_1m.csv.gz", ("BTCUSDT", "1m")),
