@@ -208,8 +208,8 @@ class KlinetopApp(App[None], inherit_bindings=False):
 
     def _start_link(self) -> None:
         # What stands now stays: without it a full collection no longer halts a frame for 50 ms.
-        gc.collect()
         gc.freeze()
+        gc.enable()
         self.run_worker(self.link.run(), name="link", group="link")
         self.run_worker(self.spares.run(), name="spares", group="spares")
 

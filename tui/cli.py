@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -47,10 +48,17 @@ def open_terminal(ctx: click.Context) -> int:
 
     say_replay_start(settings)
     from engine.service.client import EngineMismatch, EngineProblem
+    from engine.service.contract import View
     from engine.service.launch import Connector, EngineFailed
+    from tui.remembered import Memory, first_view
 
+    # Nothing of a start is garbage; the app turns it on again when it stands.
+    gc.disable()
+    memory = Memory(settings.directory)
+    kept = memory.load()
+    symbol, interval = first_view(kept, settings.symbols, settings.interval, given_options(ctx))
     connector = Connector(settings)
-    connector.start_early()
+    connector.start_early(View(focused=symbol, interval=interval))
     from tui.app import KlinetopApp
 
     failure: Exception | None = None
@@ -66,11 +74,6 @@ def open_terminal(ctx: click.Context) -> int:
                 app.exit()
             raise
 
-    from tui.remembered import Memory, first_view
-
-    memory = Memory(settings.directory)
-    kept = memory.load()
-    symbol, interval = first_view(kept, settings.symbols, settings.interval, given_options(ctx))
     app = KlinetopApp(
         connect=connect,
         settings=settings.terminal,

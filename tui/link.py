@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from engine.service.contract import Answer, Frame, Request, View, Welcome
+    from engine.service.early import Answered
     from tui.pace import LinkMeter, Pacer
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,10 @@ class Client(Protocol):
     @property
     def welcome(self) -> Welcome:
         """The engine's answer to the first words."""
+        ...
+
+    def take_early(self) -> Answered | None:
+        """Return what was pulled before there was a terminal, once."""
         ...
 
     async def pull(self, view: View, since: int) -> Frame:
@@ -135,6 +140,7 @@ class EngineLink:
                 self._client = await self._connect()
                 self._set_state(LinkState("up", "", self._wall_ms()))
                 self._user.welcomed(self._client.welcome)
+                self._receive_early(self._client)
                 await self._pull_on(self._client)
             except EngineMismatch as error:
                 self._lost("mismatch", str(error))
@@ -195,6 +201,15 @@ class EngineLink:
                 self.pacer.hear()
             self._user.received(frame, view)
             await self._wait_for_turn()
+
+    def _receive_early(self, client: Client) -> None:
+        """Show what was asked for before the terminal stood, as far as it still wants that."""
+        early = client.take_early()
+        if early is None:
+            return
+        view = self._user.view
+        if (early.view.focused, early.view.interval) == (view.focused, view.interval):
+            self._user.received(early.frame, view if early.view == view else early.view)
 
     def _has_news(self, frame: Frame) -> bool:
         """Whether the market moved: ages and counters do so all the time."""

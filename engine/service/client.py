@@ -29,6 +29,7 @@ from engine.service.framing import MessageTooLarge, read_body
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.service.early import Answered
     from engine.settings import Settings
 
 CONNECT_TIMEOUT_S = 5.0
@@ -67,6 +68,7 @@ class EngineClient:
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
+        self._early: Answered | None = None
         self.welcome = welcome
 
     @classmethod
@@ -94,6 +96,20 @@ class EngineClient:
             client.abort()
             raise
         return client
+
+    @classmethod
+    async def adopt(cls, answered: Answered) -> EngineClient:
+        """Go on with a connection on which the first questions were asked already."""
+        answered.connection.setblocking(False)
+        reader, writer = await asyncio.open_unix_connection(sock=answered.connection)
+        client = cls(reader, writer, answered.welcome)
+        client._early = answered
+        return client
+
+    def take_early(self) -> Answered | None:
+        """Return, once, what was pulled before there was a loop; None where nothing was."""
+        early, self._early = self._early, None
+        return early
 
     async def pull(self, view: View, since: int) -> Frame:
         """Return what changed after revision `since`; 0 asks for everything.

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from engine.service.client import EngineClient, EngineGone, EngineProblem, check_source
+from engine.service.early import EarlyPull, connected
 from engine.service.log_files import open_log
 from engine.service.places import (
     LOG_NAME,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from engine.service.contract import View
     from engine.settings import Settings
 
 __all__ = [
@@ -142,14 +143,10 @@ def start_engine(settings: Settings, *, command: Sequence[str] = ENGINE_COMMAND)
 
 def is_answering(directory: Path) -> bool:
     """Tell whether somebody listens on the socket of `directory`, without asyncio."""
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(find_socket(directory)))
-        except OSError:
-            return False
-    return True
+    connection = connected(find_socket(directory))
+    if connection is not None:
+        connection.close()
+    return connection is not None
 
 
 async def attach_or_start(
@@ -184,6 +181,7 @@ class Connector:
         self._command = command
         self._started: EngineProcess | None = None
         self._may_start = True
+        self._early: EarlyPull | None = None
         self.has_connected = False
 
     @property
@@ -201,14 +199,23 @@ class Connector:
         if self.process is not None and not self.has_connected:
             self.process.terminate()
 
-    def start_early(self) -> None:
+    def start_early(self, view: View | None = None) -> None:
         """Start the engine where none answers, without waiting for it.
+
+        Args:
+            view: Pulled at once from an engine that answers; the first connection brings the
+                frame along.
 
         Raises:
             SettingsError: when the data directory can not be written.
         """
-        if not is_answering(self._settings.directory):
+        connection = connected(find_socket(self._settings.directory))
+        if connection is None:
             self._start()
+        elif view is None:
+            connection.close()
+        else:
+            self._early = EarlyPull(connection, view)
 
     async def __call__(self) -> EngineClient:
         """Return a connection; errors as in `attach_or_start`."""

@@ -17,6 +17,7 @@ from engine.market.interval import INTERVALS
 from engine.market.trade import Trade
 from engine.service import contract
 from engine.service.client import EngineGone
+from engine.service.early import Answered
 from tui.app import KlinetopApp
 from tui.remembered import NOTHING
 
@@ -343,6 +344,7 @@ class FakeEngine:
         self.gone: Exception | None = None
         self.refusals = 0
         self.clients: list[FakeClient] = []
+        self.early: Answered | None = None
 
     async def connect(self) -> FakeClient:
         if self.gone is not None:
@@ -363,6 +365,10 @@ class FakeClient:
         default_factory=lambda: contract.Welcome("1.0", 1, 4711, "live", "BTCUSDT", "1m")
     )
     is_closed: bool = False
+
+    def take_early(self) -> Answered | None:
+        early, self.engine.early = self.engine.early, None
+        return early
 
     async def pull(self, view: contract.View, since: int) -> contract.Frame:
         if self.engine.gone is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
 from engine.service import contract
+from engine.service.early import Answered
 from tui.link import EngineLink
 from tui.pace import LinkMeter, Pacer
 
@@ -73,6 +75,24 @@ async def test_it_pulls_all_first_and_then_what_changed(link, engine, user):
     assert user.frames[0].status is not None
     assert user.frames[1].status is None
     assert user.states == ["up"]
+
+
+@pytest.mark.parametrize(("symbol", "shown"), [("BTCUSDT", True), ("ETHUSDT", False)])
+async def test_what_was_pulled_early_is_shown_where_it_is_still_wanted(
+    desk, engine, user, meter, symbol, shown
+):
+    view = contract.View(focused=symbol)
+    early = desk.full_frame(symbol, revision=7)
+    with socket.socket() as connection:
+        welcome = contract.Welcome("1.0", 1, 4711, "live", symbol, "1m")
+        engine.early = Answered(connection, welcome, view, early)
+        link = EngineLink(engine.connect, user, pacer=Pacer(100.0), meter=meter, wall_ms=lambda: 7)
+        task = asyncio.create_task(link.run())
+        await until(lambda: len(user.frames) > 1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert (user.frames[0] is early) == shown
+    assert engine.views[0] is user.view
 
 
 async def test_it_waits_while_the_terminal_has_not_taken_the_last_paint(link, user, meter):
