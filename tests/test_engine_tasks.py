@@ -5,16 +5,27 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
+import signal
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from engine.daemon import _serve
 from engine.market.interval import MINUTE_MS
 from engine.service.figures import storage_section
 from engine.service.reports import status_report
+from engine.settings import Settings
 from engine.settings_tables import ReportSettings
+from engine.stopping import StopRequest
+from engine.store import Store, WriterDied
 from engine.task_supervisor import RestartLimits, TaskState, TaskSupervisor
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from engine.runtime import Engine
 
 SPEED = 60.0
@@ -90,3 +101,33 @@ async def test_every_task_that_fails_comes_back_and_capture_goes_on(
     assert all(task.state is TaskState.ENDED for task in tasks.figures.values())
     gc.collect()
     assert lost == []
+
+
+@pytest.fixture
+def kept_signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+async def test_an_engine_whose_store_can_not_go_on_stops_and_says_why(
+    exchange_at, eventually, tmp_path: Path, kept_signals: None
+) -> None:
+    def end_the_thread(connection: sqlite3.Connection) -> None:
+        raise SystemExit("a fault in the driver")
+
+    running = await exchange_at(SPEED)
+    settings = Settings(
+        data_dir=tmp_path, symbols=("BTCUSDT",), history_days=0.1,
+        rest_url=running.rest_url, stream_url=running.stream_url,
+    )  # fmt: skip
+    store, stop = Store.open(tmp_path, source="live", source_note="127.0.0.1"), StopRequest()
+    engine = asyncio.create_task(_serve(settings, store, stop, owned=False))
+    await eventually(lambda: store.reader.candle_count())
+    assert not engine.done()
+    store.writer.run(end_the_thread)
+    await asyncio.wait_for(engine, 60)
+    stop.ended()
+    with pytest.raises(WriterDied, match="a fault in the driver"):
+        store.close()

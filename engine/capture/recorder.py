@@ -302,7 +302,12 @@ class Recorder:
             return b'{"rest":"depth","symbol":%b,"data":%b}' % (symbol, item.body)
         try:
             rows = [bytes(row) for row in _decode_listing(item.body).symbols]
-            self._infos |= {_decode_named(row).symbol: row for row in rows}
         except msgspec.DecodeError as error:
             log.warning("an answer about the markets is not kept for later files: %s", error)
+            rows = []
+        for row in rows:
+            try:
+                self._infos[_decode_named(row).symbol] = row
+            except msgspec.DecodeError as error:
+                log.warning("a market is not kept for later files: %s", error)
         return b'{"rest":"exchangeInfo","data":%b}' % item.body

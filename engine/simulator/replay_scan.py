@@ -50,7 +50,7 @@ class _Market(msgspec.Struct):
 
 
 class _ExchangeInfo(msgspec.Struct):
-    symbols: list[_Market]
+    symbols: list[msgspec.Raw]
 
 
 class _Timed(msgspec.Struct):
@@ -58,6 +58,7 @@ class _Timed(msgspec.Struct):
 
 
 _decode_info = msgspec.json.Decoder(_ExchangeInfo).decode
+_decode_market = msgspec.json.Decoder(_Market).decode
 _decode_timed = msgspec.json.Decoder(_Timed).decode
 
 
@@ -210,9 +211,7 @@ def _note(
     trades: list[tuple[int, int]],
 ) -> None:
     if line.kind == "exchangeInfo":
-        facts.infos |= {
-            market.symbol: _described(market) for market in _decode_info(line.payload).symbols
-        }
+        _note_markets(facts, line)
         return
     if line.kind == "depth":
         snapshot = decode_snapshot(line.payload)
@@ -223,6 +222,17 @@ def _note(
     facts.messages += 1
     facts.first_ns = line.receipt_ns if facts.first_ns is None else facts.first_ns
     facts.last_ns = max(facts.last_ns, line.receipt_ns)
+
+
+def _note_markets(facts: RecordingFacts, line: Line) -> None:
+    """Take each market of a listing; one that can not be understood hides no other."""
+    for raw in _decode_info(line.payload).symbols:
+        try:
+            market = _decode_market(raw)
+        except msgspec.DecodeError as error:
+            _count_unread(facts, Unread(facts.paths[0], 0, f"a market of {line.kind}: {error}"))
+        else:
+            facts.infos[market.symbol] = _described(market)
 
 
 def _note_stream(facts: RecordingFacts, line: Line, trades: list[tuple[int, int]]) -> None:

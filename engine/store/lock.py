@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LOCK_NAME = "engine.lock"
+MOMENT_S = 0.5
+STEP_S = 0.005
 
 
 class DirectoryLock:
@@ -41,7 +43,7 @@ class DirectoryLock:
         except OSError as error:
             raise not_writable(directory, error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except OSError as error:
             pid, since_ms = _read(descriptor)
             os.close(descriptor)
@@ -67,7 +69,7 @@ class DirectoryLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _read(descriptor)[0]
+            return _holder_soon(descriptor)
         finally:
             os.close(descriptor)
         return None
@@ -110,6 +112,44 @@ def not_writable(directory: Path, error: Exception) -> NotWritable:
         f"The data directory {directory} can not be written ({why}); make it writable or choose "
         f"another one with --data-dir."
     )
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; who only looks who holds it, has it for a moment, and is waited for.
+
+    Raises:
+        OSError: a `BlockingIOError` when another one holds it.
+    """
+    until_s = time.monotonic() + MOMENT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if _is_alive(_read(descriptor)[0]) or time.monotonic() >= until_s:
+                raise
+            time.sleep(STEP_S)
+        else:
+            return
+
+
+def _holder_soon(descriptor: int) -> int | None:
+    """Return the process id of a holder, which writes it a moment after it took the lock."""
+    until_s = time.monotonic() + MOMENT_S
+    while (pid := _read(descriptor)[0]) is None and time.monotonic() < until_s:
+        time.sleep(STEP_S)
+    return pid
+
+
+def _is_alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _read(descriptor: int) -> tuple[int | None, int | None]:

@@ -142,6 +142,20 @@ async def test_each_hour_gets_a_file_that_begins_with_what_a_replay_needs(
     assert recorder.dropped == 0
 
 
+async def test_an_odd_market_keeps_no_other_from_the_next_file(
+    tmp_path: Path, eventually: Callable[..., Awaitable[Any]]
+) -> None:
+    recorder = Recorder(tmp_path)
+    recorder.answer("exchangeInfo", {}, b'{"symbols":[null,{"symbol":5},{"symbol":"BTCUSDT"},7]}')
+    recorder._queue[0] = (NINE_NS - 2, recorder._queue[0][1])
+    recorder.frame(NINE_NS - 1, frame(1))
+    recorder.frame(NINE_NS, frame(2))
+    await eventually(lambda: recorder.messages >= 3)
+    await recorder.close()
+    last = lines_of(recorder.files[-1])
+    assert last[0].endswith('{"rest":"exchangeInfo","data":{"symbols":[{"symbol":"BTCUSDT"}]}}')
+
+
 async def test_old_recordings_go_when_a_file_begins(tmp_path: Path) -> None:
     old = [tmp_path / f"klinetop-20260101T0{hour}0000Z.gz" for hour in (5, 6)]
     for path in old:

@@ -323,6 +323,21 @@ async def test_the_book_is_the_snapshot_with_the_diffs_applied(tmp_path):
     assert [(float(p), float(q)) for p, q in after["asks"]] == [(100.5, 0.7)]
 
 
+async def test_an_odd_market_of_a_recorded_listing_hides_no_other(tmp_path):
+    market = {
+        "symbol": "TESTUSDT", "status": "TRADING", "baseAsset": "TEST", "quoteAsset": "USDT",
+        "filters": [{"filterType": "PRICE_FILTER", "tickSize": "0.05"}],
+    }  # fmt: skip
+    odd = market | {"symbol": "ODDUSDT", "filters": [{"filterType": "LOT_SIZE", "stepSize": 1}]}
+    listing = {"rest": "exchangeInfo", "data": {"symbols": [None, odd, market, 5]}}
+    path = write(tmp_path / "rec.txt", [(BEGIN_MS - 5_000, listing), *session()])
+    async with playing([path]) as (running, http):
+        info = await get(running, http, "exchangeInfo?symbol=TESTUSDT")
+    (shown,) = info["symbols"]
+    filters = {item["filterType"]: item for item in shown["filters"]}
+    assert float(filters["PRICE_FILTER"]["tickSize"]) == 0.05
+
+
 async def test_the_top_that_rest_shows_is_the_recorded_one(tmp_path):
     path = write(tmp_path / "rec.txt", session())
     async with playing([path]) as (running, http):

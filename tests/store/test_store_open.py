@@ -1,8 +1,10 @@
+import fcntl
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -222,6 +224,26 @@ def test_one_engine_for_each_directory(tmp_path: Path) -> None:
     assert DirectoryLock.holder(tmp_path / "data") is None
     DirectoryLock.acquire(tmp_path / "data").release()
     assert DirectoryLock.holder(tmp_path / "nowhere") is None
+
+
+def test_who_looks_for_a_holder_keeps_no_engine_from_its_start(tmp_path: Path) -> None:
+    DirectoryLock.acquire(tmp_path).release()
+    looking = os.open(tmp_path / "engine.lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    ends = threading.Timer(0.05, os.close, (looking,))
+    ends.start()
+    DirectoryLock.acquire(tmp_path).release()
+    ends.join()
+
+
+def test_a_holder_that_has_not_said_its_name_yet_is_waited_for(tmp_path: Path) -> None:
+    file = os.open(tmp_path / "engine.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    says = threading.Timer(0.05, os.pwrite, (file, b"4711\n", 0))
+    says.start()
+    assert DirectoryLock.holder(tmp_path) == 4711
+    says.join()
+    os.close(file)
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:

@@ -172,3 +172,30 @@ async def test_two_columns_of_counters_hold_whole_figures_only(desk):
         assert "75 GB free" in text
         assert "12,345 msg/s" in text
         assert "1 holes" not in text
+
+
+async def test_the_storage_pane_says_one_thing_about_what_is_complete(desk):
+    sections = {
+        "being counted": desk.storage(coverage=()),
+        "nothing expected yet": desk.storage(coverage=(None,) * 24),
+        "incomplete": desk.storage(coverage=(None,) * 24, gaps={"open": 1}),
+    }
+    for words, section in sections.items():
+        text = await _shown(desk, section)
+        assert words in text
+        assert "complete" not in text.replace("incomplete", "")
+
+
+async def _shown(desk, section):
+    app = desk.make_app(engine_with(desk, section=section))
+    async with app.run_test(size=(160, 48)) as pilot:
+        await desk.until(pilot, lambda: "candles" in desk.screen_text(app))
+        return desk.screen_text(app)
+
+
+async def test_tasks_that_were_begun_anew_stand_in_the_storage_pane(desk):
+    section = desk.storage(failures={"report": 2, "quality": 1})
+    app = desk.make_app(engine_with(desk, section=section))
+    async with app.run_test(size=(160, 48)) as pilot:
+        await desk.until(pilot, lambda: "report 2x" in desk.screen_text(app))
+        assert "quality 1x" in desk.screen_text(app)
