@@ -70,7 +70,7 @@ def trial_lines(name: str, symbol: str, interval: str, found: DryRun) -> list[st
     span = f", open times from {iso(found.first_ms)} to {iso(found.last_ms)} UTC"
     lines += [
         f"  candles    {found.candles:,}{span if found.first_ms is not None else ''}",
-        f"  refused    {found.refused:,} of {found.rows:,} rows",
+        f"  refused    {'all' if found.refusal else f'{found.refused:,}'} of {found.rows:,} rows",
         *(f"    {fault}" for fault in found.faults),
     ]
     return lines + _lacking_lines(found.left_out, found.broke_off, found.faults)
@@ -86,7 +86,8 @@ def _reading_lines(reading: Reading) -> list[str]:
     if reading.unknown:
         lines.append(f"  unknown    {', '.join(reading.unknown)}")
     zone = reading.zone or "each with its offset"
-    lines.append(f"  times      {reading.unit}, {zone}: {reading.time}")
+    if reading.time:
+        lines.append(f"  times      {reading.unit}, {zone}: {reading.time}")
     return lines
 
 

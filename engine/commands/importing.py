@@ -164,12 +164,15 @@ def _tried(
     works: Sequence[_Work], hints: KlineHints, *, aloud: bool
 ) -> Iterator[tuple[_Work, Counts]]:
     from engine.store.dry_run import try_kline_file
+    from engine.store.errors import BadFile
 
     def one(work: _Work) -> Counts:
         found = try_kline_file(work.file, work.symbol, work.interval, hints)
         if aloud:
             for line in trial_lines(work.file.name, work.symbol, work.interval, found):
                 click.echo(line)
+        if found.refusal:
+            raise BadFile(found.refusal)
         return found.as_dict()
 
     yield from _each(works, one)

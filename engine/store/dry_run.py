@@ -60,6 +60,7 @@ class DryRun(NamedTuple):
         readings: How each member is read, in the order of import.
         left_out: Names and reasons of members of an archive that would not be imported.
         broke_off: Where the file breaks off, as a sentence; else empty.
+        refusal: Why the import would refuse the whole file, as a sentence; else empty.
     """
 
     rows: int
@@ -71,6 +72,7 @@ class DryRun(NamedTuple):
     readings: tuple[Reading, ...]
     left_out: tuple[tuple[str, str], ...]
     broke_off: str
+    refusal: str
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -84,7 +86,7 @@ def try_kline_file(
 
     Raises:
         UnknownInterval: for an interval that Binance does not have.
-        BadFile: when the import would refuse the file.
+        BadFile: when it can not be told how the file is to be read.
     """
     grid = parse_interval(interval)
     candles = 0
@@ -93,7 +95,7 @@ def try_kline_file(
     ends: list[int] = []
     readings: list[Reading] = []
     broke_off = ""
-    with opened_for_import(path, symbol, grid, hints or KlineHints()) as opened:
+    with opened_for_import(path, symbol, grid, hints or KlineHints(), anyway=True) as opened:
         for piece in opened.pieces:
             readings += _reading(piece)
             for block in piece.reader:
@@ -120,6 +122,7 @@ def try_kline_file(
         tuple(readings),
         left_out,
         broke_off,
+        opened.fault,
     )
 
 

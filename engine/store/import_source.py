@@ -78,16 +78,18 @@ class Opened(NamedTuple):
         pieces: Opens one member after the other, in order of time.
         left_out: Names and reasons of members that are not imported.
         damage: The sentence for an archive that breaks off, else empty.
+        fault: Why the only member is not to be imported, as a sentence; else empty.
     """
 
     pieces: Iterator[Piece]
     left_out: list[tuple[str, str]]
     damage: str
+    fault: str = ""
 
 
 @contextmanager
 def opened_for_import(
-    path: Path, symbol: str, grid: Interval, hints: KlineHints
+    path: Path, symbol: str, grid: Interval, hints: KlineHints, *, anyway: bool = False
 ) -> Iterator[Opened]:
     """Open a kline file and look at the first rows of all of its members.
 
@@ -96,6 +98,7 @@ def opened_for_import(
         symbol: The market that it is to be of.
         grid: The interval that its candles are to be of.
         hints: What the user says about it.
+        anyway: Give a file whose rows are not to be imported, too, with its `fault`.
 
     Raises:
         BadFile: when it can not be read, or no member holds candles of `grid`; also from within
@@ -112,8 +115,10 @@ def opened_for_import(
             source = _Source(path, symbol, grid, known, over_ms)
             left_out = list(inside.left_out)
             if len(inside.members) == 1:
-                piece = source.checked(inside.members[0])
-                yield Opened(iter((piece,)), left_out, inside.damage)
+                piece, fault = source.only(inside.members[0])
+                if fault and not anyway:
+                    raise BadFile(f"{fault} See with --dry-run how it is read.")
+                yield Opened(iter((piece,)), left_out, inside.damage, fault)
             else:
                 good = source.good_ones(inside.members, left_out)
                 yield Opened(map(source.opened, good), left_out, inside.damage)
@@ -138,16 +143,12 @@ class _Source:
     def opened(self, member: Member) -> Piece:
         return Piece(member.name, self._reader(member), member.kind)
 
-    def checked(self, member: Member) -> Piece:
-        """Open the only member.
-
-        Raises:
-            BadFile: when its first rows show that it is not to be imported.
-        """
+    def only(self, member: Member) -> tuple[Piece, str]:
+        """Open the only member; the text says why it is not to be imported."""
         reader = self._reader(member)
-        if fault := self._fault(reader.head(HEAD_ROWS)):
-            raise BadFile(f"{self._path} {fault} Nothing was stored.")
-        return Piece("", reader, member.kind)
+        fault = self._fault(reader.head(HEAD_ROWS))
+        sentence = f"{self._path} {fault} Nothing was stored." if fault else ""
+        return Piece("", reader, member.kind), sentence
 
     def good_ones(self, members: Sequence[Member], left_out: list[tuple[str, str]]) -> list[Member]:
         """Return the members that are to be imported, and tell of the others in `left_out`.
@@ -190,7 +191,7 @@ class _Source:
             first = head.bad[0]
             return (
                 f"holds no {self._grid.name} candle in its first {len(head.bad):,} rows: line "
-                f"{first.number}: {first.fault}. See with --dry-run how it is read."
+                f"{first.number}: {first.fault}."
             )
         return ""
 

@@ -136,6 +136,11 @@ def test_a_dry_run_shows_how_a_file_is_read_and_stores_nothing(
     told = json.loads(klinetop("import", str(file), "--dry-run", "--json").out)
     assert (told["candles"], told["refused"], told["first_ms"]) == (2, 1, FIRST_MS)
     assert told["readings"][0]["unit"] == "text"
+    file.write_text("time,open,high,low,close,volume\nonce,1,2,0.5,1.5,10\n")
+    found = klinetop("import", str(file), "--dry-run")
+    assert (found.status, "open_time=time" in found.out) == (2, True)
+    assert "refused    all of 1 rows" in found.out
+    assert "line 2: open_time is no time: 'once'. Nothing was stored." in found.err
     file.write_text("a,b\n")
     assert klinetop("import", str(file), "--dry-run").status == 2
     assert not directory.exists()

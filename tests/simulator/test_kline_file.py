@@ -162,6 +162,23 @@ def test_files_of_one_market_continue_each_other(tmp_path):
     ]
 
 
+def test_a_file_of_another_tool_is_played_too(tmp_path):
+    path = tmp_path / "Binance_BTCUSDT_1h.csv"
+    rows = [
+        f"2024-12-0{1 + n // 24} {n % 24:02}:00:00,BTC/USDT,{100 + n},{104 + n},{98 + n},{101 + n},2"
+        for n in reversed(range(48))
+    ]
+    path.write_text(
+        "\n".join(["https://example.org", "Date,Symbol,Open,High,Low,Close,Volume BTC", *rows])
+    )
+    [history] = load_kline_files([path])
+    assert is_kline_replay([path])
+    assert (history.info.name, history.interval.name, history.bad_rows) == ("BTCUSDT", "1h", 0)
+    first = history.candles[0]
+    assert (first.open_time_ms, first.open, first.close) == (FIRST_MS, 100.0, 101.0)
+    assert (first.trades, first.quote_volume) == (None, 202.0)  # 2 at (104 + 98 + 101) / 3
+
+
 def test_what_can_not_be_played_is_said_in_a_sentence(tmp_path, minutes):
     odd = write(tmp_path / "ODD.csv", [row(n, length_ms=7_000) for n in range(5)])
     lone = write(tmp_path / "LONE.csv", [row(0)])

@@ -14,7 +14,7 @@ import pytest
 from engine.market.candle import Candle
 from engine.market.kline_layout import KlineHints, kline_hints
 from engine.store import Store
-from engine.store.dry_run import try_kline_file
+from engine.store.dry_run import DryRun, try_kline_file
 from engine.store.errors import BadFile
 from engine.store.imports import KEPT_ROWS, ImportResult, import_kline_file
 
@@ -36,6 +36,14 @@ def times(store: Store) -> list[int]:
     return [(one.open_time_ms - START_MS) // 60_000 for one in store.reader.candles(*SERIES)]
 
 
+def tried_or_refused(path: Path, hints: KlineHints | None) -> DryRun | str:
+    try:
+        tried = try_kline_file(path, *SERIES, hints)
+    except BadFile as error:
+        return str(error)
+    return tried.refusal or tried
+
+
 @pytest.fixture
 def take(store: Store, tmp_path: Path) -> Callable[..., ImportResult]:
     """Return a function that imports content after a dry run, which must tell the same."""
@@ -46,13 +54,12 @@ def take(store: Store, tmp_path: Path) -> Callable[..., ImportResult]:
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         before = store.reader.candle_count() + store.reader.quarantine_count()
-        try:
-            tried = try_kline_file(path, *SERIES, hints)
-        except BadFile as error:
-            with pytest.raises(BadFile, match=re.escape(str(error))):
+        tried = tried_or_refused(path, hints)
+        if isinstance(tried, str):
+            with pytest.raises(BadFile, match=re.escape(tried)):
                 import_kline_file(store, path, *SERIES, hints)
             assert store.reader.candle_count() + store.reader.quarantine_count() == before
-            raise
+            raise BadFile(tried)
         result = import_kline_file(store, path, *SERIES, hints)
         stored = result.inserted + result.changed + result.unchanged
         assert (tried.candles, tried.left_out) == (stored, result.left_out)
