@@ -130,7 +130,9 @@ def is_kline_file(path: Path) -> bool:
             return True
         file.seek(0)
         try:
-            rows = islice(read_klines(file, path.name), _SNIFFED)
+            told = series_of(path.name)
+            hints = KlineHints(symbol=told.symbol if told else "")
+            rows = islice(read_klines(file, path.name, hints), _SNIFFED)
             return any(isinstance(row, Candle) for row in rows)
         except UnreadableKlineFile:
             return False

@@ -165,7 +165,7 @@ def test_files_of_one_market_continue_each_other(tmp_path):
 def test_a_file_of_another_tool_is_played_too(tmp_path):
     path = tmp_path / "Binance_BTCUSDT_1h.csv"
     rows = [
-        f"2024-12-0{1 + n // 24} {n % 24:02}:00:00,BTC/USDT,{100 + n},{104 + n},{98 + n},{101 + n},2"
+        f"2024-12-0{1 + n // 24} {n % 24:02}:00,BTC/USDT,{100 + n},{104 + n},{98 + n},{101 + n},2"
         for n in reversed(range(48))
     ]
     path.write_text(
