@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RECONNECT_S = 1.0
-GOODBYE_S = 1.0
+GOODBYE_S = 3.0
+"""An engine that is loading history may take its time to answer."""
 QUIET_AFTER_S = 3.0
 QUIET_S = 1.0
 """Where nothing arrives there is no need to ask several times a second."""
@@ -147,8 +148,11 @@ class EngineLink:
             except (EngineGone, EngineProblem, OSError) as error:
                 self._lost("gone", str(error))
             finally:
-                await self._drop_client()
-            await asyncio.sleep(self._reconnect_s)
+                # Who leaves still says goodbye on this connection.
+                if not self._leaving:
+                    await self._drop_client()
+            if not self._leaving:
+                await asyncio.sleep(self._reconnect_s)
 
     async def ask(self, request: Request, *, aside: bool = False) -> Answer:
         """Return the engine's answer to `request`.

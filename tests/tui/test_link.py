@@ -165,3 +165,23 @@ async def test_leaving_does_not_wait_for_a_stuck_engine(engine, user, meter, mon
     assert engine.clients[0].is_closed
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_pull_that_ends_meanwhile_does_not_cut_the_goodbye_off(link, engine, user):
+    await until(lambda: user.frames)
+    client = engine.clients[0]
+    closed_before_the_answer = []
+
+    async def slow(request):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        closed_before_the_answer.append(client.is_closed)
+        return contract.Done()
+
+    client.ask = slow
+    leaving = asyncio.create_task(link.leave(detach=False))
+    await asyncio.sleep(0)
+    link.nudge()
+    await leaving
+    assert closed_before_the_answer == [False]
+    assert client.is_closed
