@@ -14,7 +14,7 @@ import msgspec
 
 from engine.binance.clock import ExchangeClock
 from engine.binance.lists import OddEntry, left_out_sentence
-from engine.binance.rest import RestClient, UnknownSymbol
+from engine.binance.rest import EXCHANGE_INFO, RestClient, UnknownSymbol
 from engine.binance.supervisor import StreamSupervisor
 from engine.capture.board import Board
 from engine.capture.collector import Collector
@@ -88,6 +88,7 @@ class Engine:
         self.tasks = tasks or TaskSupervisor()
         self.tasks.on_notice = self.notices.add
         self.started_s = time.monotonic()
+        self._odd_lists = 0
         loop = asyncio.get_running_loop()
         self.clock = ExchangeClock(settings.effective_speed, is_present=settings.source == "live")
         self.board = Board()
@@ -332,7 +333,10 @@ class Engine:
     def _odd_entries(self, what: str, odd: Sequence[OddEntry]) -> None:
         for entry in odd:
             self.store.writer.quarantine(f"rest {what}", entry.reason, entry.raw)
-        self.notices.add("warning", left_out_sentence(what, odd))
+        # One notice for each doubling: a source that is odd all over tells so page after page.
+        self._odd_lists += 1
+        if what == EXCHANGE_INFO or self._odd_lists.bit_count() == 1:
+            self.notices.add("warning", left_out_sentence(what, odd))
 
     async def _ensure_history(
         self, symbol: str, interval: str, rows: int, progress: Callable[[str], None]

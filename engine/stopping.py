@@ -62,6 +62,8 @@ class StopRequest:
         self.ask()
 
     def _end(self) -> None:
-        log.critical("the engine did not stop within %.0f s and is ended", self._limit_s)
-        faulthandler.dump_traceback(file=sys.stderr)
-        os._exit(EXIT_STUCK)
+        try:
+            log.critical("the engine did not stop within %.0f s and is ended", self._limit_s)
+            faulthandler.dump_traceback(file=sys.stderr)
+        finally:
+            os._exit(EXIT_STUCK)

@@ -49,7 +49,7 @@ class MailNotSetUp(MailFailed):
 
 
 def check_set_up(config: MailConfig) -> None:
-    """Raise `MailNotSetUp` with a sentence that names what is lacking."""
+    """Raise `MailNotSetUp` with a sentence that names what is lacking or can not be."""
     lacking = [
         name
         for name, value in (("host", config.host), ("sender", config.sender), ("to", config.to))
@@ -60,6 +60,10 @@ def check_set_up(config: MailConfig) -> None:
             f"Mail is not set up: set {' and '.join(lacking)} in the table [mail] of the settings "
             "file."
         )
+    try:
+        (config.host or "").encode("idna")
+    except UnicodeError as error:
+        raise MailNotSetUp(f"mail.host {config.host!r} is no name of a host.") from error
 
 
 def credentials(config: MailConfig, environment: Mapping[str, str]) -> tuple[bytes, bytes] | None:

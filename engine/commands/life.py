@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from engine.settings import Settings
 
-STOP_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.05
 
 

@@ -121,6 +121,13 @@ def test_any_text_is_a_password_or_a_sentence(password: str, user: str) -> None:
     assert found == (user.encode(), password.rstrip("\r\n").encode())
 
 
+@pytest.mark.parametrize("host", ["mail..example.org", "x" * 64 + ".org"])
+def test_a_host_that_can_be_none_is_a_sentence(host) -> None:
+    config = MailConfig(host=host, sender="a@example.org", to=("b@example.org",))
+    with pytest.raises(MailNotSetUp, match=r"mail\.host '.*' is no name of a host"):
+        _send(config, "secret")
+
+
 def test_an_odd_address_is_named_and_the_others_get_the_mail(serve, box) -> None:
     odd = ("ops@@example.org", "<", "a@", "nobody", "x@example.org\nBcc: y@example.org")
     config = serve()

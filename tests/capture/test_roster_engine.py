@@ -10,6 +10,7 @@ import pytest
 from engine.capture import roster as roster_module
 from engine.market.interval import DAY_MS, MINUTE_MS, parse_interval
 from engine.market.symbol import SymbolInfo
+from engine.service.reports import status_report
 from engine.settings_model import DEFAULT_SYMBOLS
 from engine.simulator.generated import GeneratedMarket
 from engine.simulator.server import Running, serve
@@ -138,3 +139,21 @@ async def test_an_exchange_without_the_usual_markets_shows_captured_ones(
         assert engine.board.watchlist == ["NEWEUR"]
         assert engine.roster.symbols == ("NEWEUR",)
         await engine.close()
+
+
+async def test_an_odd_market_is_told_and_hides_no_other(
+    running: Running, engine_on, eventually
+) -> None:
+    engine = await engine_on(running, SPEED, symbols=("BTCUSDT",), markets=("all",))
+    await eventually(lambda: engine.state == "running")
+    running.exchange.infos["ODD USDT"] = SymbolInfo("ODD USDT", "ODD", "USDT", "TRADING")
+    running.faults.list_symbol(SymbolInfo("NEWUSDT", "NEW", "USDT", "TRADING"))
+    await eventually(lambda: "NEWUSDT" in engine.roster.symbols)
+    assert set(engine.roster.symbols) == {*SYMBOLS, "NEWUSDT"}
+    assert "holds an entry that can not be understood: ODD USDT ('ODD USDT' is" in said(engine)
+    told = status_report(engine)["capture"]["left_out"]
+    assert list(told) == ["exchangeInfo"]
+    assert told["exchangeInfo"][0].startswith("ODD USDT (")
+    query = "SELECT raw FROM quarantine WHERE origin = 'rest exchangeInfo'"
+    kept = await eventually(lambda: engine.store.reader.query(query))
+    assert "ODD USDT" in kept[0]["raw"]
