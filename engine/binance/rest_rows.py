@@ -142,16 +142,28 @@ class Filter(
     step_size: str = ""
 
 
-class SymbolRow(
-    msgspec.Struct, rename={"name": "symbol", "base": "baseAsset", "quote": "quoteAsset"}
-):
-    """One symbol of `exchangeInfo`."""
+_SYMBOL_NAMES = {
+    "name": "symbol",
+    "base": "baseAsset",
+    "quote": "quoteAsset",
+    "made_up": "klinetopMadeUp",
+}
+
+
+class SymbolRow(msgspec.Struct, rename=_SYMBOL_NAMES):
+    """One symbol of `exchangeInfo`.
+
+    Attributes:
+        made_up: What a simulated exchange declares as derived from candles; the real one has no
+            such key.
+    """
 
     name: str
     base: str
     quote: str
     status: str = ""
     filters: list[Filter] = []
+    made_up: tuple[str, ...] = ()
 
     def info(self) -> SymbolInfo:
         """Return the symbol's facts; a missing filter leaves the finest usual step.
@@ -174,6 +186,7 @@ class SymbolRow(
             self.status,
             price.tick_size or "0.00000001",
             lot.step_size or "0.00000001",
+            self.made_up,
         )
 
 
@@ -193,14 +206,13 @@ class _RawInfo(msgspec.Struct, rename={"rate_limits": "rateLimits"}):
     rate_limits: list[Raw] = []
 
 
-class _RawSymbolRow(
-    msgspec.Struct, rename={"name": "symbol", "base": "baseAsset", "quote": "quoteAsset"}
-):
+class _RawSymbolRow(msgspec.Struct, rename=_SYMBOL_NAMES):
     name: str
     base: str
     quote: str
     status: str = ""
     filters: list[Raw] = []
+    made_up: tuple[str, ...] = ()
 
 
 class _Kind(msgspec.Struct, rename={"kind": "filterType"}):
@@ -268,7 +280,7 @@ class ExchangeInfoDecoder:
                     filters.append(self._filter.decode(item))
         except msgspec.ValidationError:
             raise failure from None
-        return SymbolRow(row.name, row.base, row.quote, row.status, filters)
+        return SymbolRow(row.name, row.base, row.quote, row.status, filters, row.made_up)
 
 
 def _each_once(markets: Listing[SymbolInfo]) -> Listing[SymbolInfo]:
