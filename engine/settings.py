@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -130,6 +129,8 @@ def _settings_file(file: Path | None, environ: Mapping[str, str]) -> Path | None
 def _from_file(file: Path | None, keys: Mapping[str, Key]) -> dict[str, _Given]:
     if file is None:
         return {}
+    import tomllib
+
     try:
         tree = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -7,6 +7,7 @@ Each field carries a `msgspec.Meta` with its description and what it expects. Er
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ from engine.settings_tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 REST_URL = "https://data-api.binance.vision"
 STREAM_URL = "wss://data-stream.binance.vision"
@@ -264,7 +265,8 @@ class Key(msgspec.Struct, frozen=True):
         return "KLINETOP_" + self.name.upper().replace(".", "_")
 
 
-def setting_keys() -> dict[str, Key]:
+@cache
+def setting_keys() -> Mapping[str, Key]:
     """Return every setting by its dotted name, in the order of the tree."""
     return {key.name: key for key in _keys_of(Settings, "")}
 
