@@ -87,3 +87,20 @@ def test_the_terminal_never_loads_what_is_heavy() -> None:
 def test_each_terminal_module_imports_by_itself() -> None:
     for module in ("tui.app", "engine.service.client", "engine.service.launch"):
         assert offenders([module], HEAVY) == {}
+
+
+def test_status_waits_for_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    from engine.store import Store
+
+    Store.open(tmp_path, source="live").close()
+    code = (
+        "import sys; from engine.cli import make_group; from engine.commands.guard import"
+        " run_guarded; status = run_guarded(make_group(), ['status', '--data-dir', sys.argv[1]]);"
+        "heavy = {'asyncio', 'ssl', 'numpy', 'sqlite_utils', 'dateparser', 'engine.store.writer',"
+        " 'engine.store.imports', 'engine.service.contract'} & set(sys.modules);"
+        "sys.exit(f'{status} {sorted(heavy)}')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "3 []"

@@ -31,15 +31,16 @@ async def running_engine(settings: Settings) -> EngineClient | None:
         EngineMismatch: when it is of another version.
         EngineProblem: when it does not want viewers, or runs another source.
     """
-    from engine.service.client import EngineClient, EngineGone, EngineProblem, check_source
+    from engine.service.client import EngineClient, EngineGone, EngineProblem
     from engine.service.places import find_socket
+    from engine.service.problems import refuse_other_source
 
     try:
         client = await EngineClient.connect(find_socket(settings.directory))
     except EngineGone:
         return None
     try:
-        check_source(client.welcome, settings)
+        refuse_other_source(settings, client.welcome.source, client.welcome.source_note)
     except EngineProblem:
         await client.close()
         raise

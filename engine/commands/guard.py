@@ -1,6 +1,7 @@
 """Runs a command so that a user gets sentences and exit statuses, never a traceback.
 
-Exit status: 0 fine, 1 a failure, 2 a user's mistake, 130 interrupted.
+Exit status: 0 fine, 1 a failure, 2 a user's mistake, 130 interrupted; 3 is a `status` without an
+engine.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.settings import Settings
 
 STOP_TIMEOUT_S = 60.0
+NO_ENGINE = 3
 _POLL_S = 0.05
 
 
@@ -48,15 +49,19 @@ def serve(ctx: click.Context) -> int:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @click.pass_context
-def status(ctx: click.Context, as_json: bool) -> None:
-    """Show the state of engine, stream, store, books and forecast."""
+def status(ctx: click.Context, as_json: bool) -> int:
+    """Show the state of engine, stream, store, books and forecast.
+
+    The exit status is 3 when no engine runs; what is stored is shown then.
+    """
     settings = settings_of(ctx)
-    report = run_async(_report(settings))
+    report, is_running = _report(settings)
     if as_json:
         emit_json(report)
     else:
         for line in report_lines(report):
             click.echo(line)
+    return 0 if is_running else NO_ENGINE
 
 
 @click.command("stop", cls=KlinetopCommand, short_help="Stop the engine of this data directory.")
@@ -108,16 +113,14 @@ def _signal_to_stop(directory: Path) -> int | None:
     return pid
 
 
-async def _report(settings: Settings) -> dict[str, Any]:
-    from engine.service.contract import StatusRequest
+def _report(settings: Settings) -> tuple[dict[str, Any], bool]:
+    """Return the figures, and whether they are a running engine's."""
+    from engine.service.asked_once import engine_status
+    from engine.service.places import find_socket
 
-    client = await running_engine(settings)
-    if client is not None:
-        return (await ask(client, StatusRequest())).data
-    return _stored_report(settings)
-
-
-def _stored_report(settings: Settings) -> dict[str, Any]:
+    report = engine_status(find_socket(settings.directory), settings)
+    if report is not None:
+        return report, True
     from engine.commands.stored import stored_report
 
-    return stored_report(settings)
+    return stored_report(settings), False

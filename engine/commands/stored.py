@@ -17,8 +17,8 @@ def stored_report(settings: Settings) -> dict[str, Any]:
     Raises:
         StoreError: when there is a database that can not be read.
     """
-    from engine.store import open_reader
     from engine.store.errors import NoDatabase
+    from engine.store.reader import open_reader
 
     report: dict[str, Any] = {
         "engine": {

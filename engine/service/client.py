@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from engine import __version__
-from engine.market.sources import source_words
 from engine.service.contract import (
     MAX_MESSAGE_BYTES,
     PROTOCOL,
@@ -25,31 +23,17 @@ from engine.service.contract import (
     encode,
 )
 from engine.service.framing import MessageTooLarge, read_body
+from engine.service.problems import EngineGone, EngineMismatch, EngineProblem, mismatch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.service.early import Answered
-    from engine.settings import Settings
+
+__all__ = ["EngineClient", "EngineGone", "EngineMismatch", "EngineProblem"]
 
 CONNECT_TIMEOUT_S = 5.0
 PULL_TIMEOUT_S = 20.0
-
-
-class EngineGone(Exception):
-    """No engine answers; the text is a sentence for users."""
-
-
-class EngineMismatch(Exception):
-    """The engine is of another version; the text is a sentence for users."""
-
-
-class EngineProblem(Exception):
-    """The engine refused a request; `usage` marks a user's mistake."""
-
-    def __init__(self, message: str, *, usage: bool = False) -> None:
-        super().__init__(message)
-        self.usage = usage
 
 
 class EngineClient:
@@ -157,15 +141,15 @@ class EngineClient:
         try:
             answer = await self._exchange(hello, CONNECT_TIMEOUT_S)
         except EngineProblem as error:
-            raise EngineMismatch(_mismatch("another version")) from error
+            raise mismatch("another version") from error
         if isinstance(answer, Problem):
             if answer.usage:
                 raise EngineMismatch(answer.message)
             raise EngineProblem(answer.message)
         if not isinstance(answer, Welcome):
-            raise EngineMismatch(_mismatch("another version"))
+            raise mismatch("another version")
         if (answer.version, answer.protocol) != (__version__, PROTOCOL):
-            raise EngineMismatch(_mismatch(f"version {answer.version}"))
+            raise mismatch(f"version {answer.version}")
         return answer
 
     async def _exchange(self, request: Request, timeout_s: float | None) -> Answer:
@@ -188,38 +172,4 @@ class EngineClient:
             raise
 
 
-def check_source(welcome: Welcome, settings: Settings, *, exact: bool = False) -> None:
-    """Refuse to show one source's data to who asked for another's.
-
-    Who asks for Binance's live data only names a directory (`klinetop status --data-dir
-    data/demo`), so that any engine there will do.
-
-    Args:
-        welcome: What the engine says of itself.
-        settings: What was asked for.
-        exact: Tell apart the sources of one kind, too: seeds, files, hosts.
-
-    Raises:
-        EngineProblem: when the engine runs something else, with both in words.
-    """
-    if settings.is_binance:
-        return
-    wanted, shown = settings.source, welcome.source
-    if wanted != shown or (exact and settings.source_note != welcome.source_note):
-        raise EngineProblem(
-            f"The engine that runs on {settings.directory} shows "
-            f"{source_words(shown, welcome.source_note)}, not "
-            f"{source_words(wanted, settings.source_note)}; use another --data-dir, or end it with "
-            f"`klinetop stop --data-dir {shlex.quote(str(settings.directory))}`.",
-            usage=True,
-        )
-
-
 _NOBODY = Welcome(version="", protocol=0, pid=0, source="", focused="", interval="")
-
-
-def _mismatch(theirs: str) -> str:
-    return (
-        f"The running engine is of {theirs}, this klinetop is version {__version__}: "
-        "`klinetop stop` stops it, and `klinetop` then starts its own."
-    )

@@ -26,6 +26,7 @@ from engine.service.frames import (
     TradesSection,
 )
 from engine.service.requests import (
+    MAX_MESSAGE_BYTES,
     PROTOCOL,
     Backfill,
     BackfillMarkets,
@@ -97,8 +98,6 @@ __all__ = [
     "decode_request",
     "encode",
 ]
-
-MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
 
 class Welcome(msgspec.Struct, frozen=True, tag=True):

@@ -27,7 +27,7 @@ from engine.service.contract import (
     decode_answer,
     encode,
 )
-from engine.service.framing import LENGTH_BYTES
+from engine.service.framing import LENGTH_BYTES, read_exactly
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,20 +98,10 @@ class EarlyPull:
 
     def _exchange(self, request: Request) -> Answer:
         self._connection.sendall(encode(request))
-        length = int.from_bytes(self._read(LENGTH_BYTES), "big")
+        length = int.from_bytes(read_exactly(self._connection, LENGTH_BYTES), "big")
         if length > MAX_MESSAGE_BYTES:
             raise OSError(f"a message of {length} bytes")
-        return decode_answer(self._read(length))
-
-    def _read(self, count: int) -> bytes:
-        parts: list[bytes] = []
-        while count:
-            part = self._connection.recv(min(count, 262_144))
-            if not part:
-                raise ConnectionResetError("the engine left in the middle of an answer")
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
+        return decode_answer(read_exactly(self._connection, length))
 
 
 def connected(socket_path: Path, timeout_s: float = 1.0) -> socket.socket | None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from engine.service.client import EngineClient, EngineGone, EngineProblem, check_source
+from engine.service.client import EngineClient, EngineGone, EngineProblem
 from engine.service.early import EarlyPull, connected
 from engine.service.log_files import open_log
 from engine.service.places import (
@@ -25,6 +25,7 @@ from engine.service.places import (
     pointer_path,
     socket_path,
 )
+from engine.service.problems import refuse_other_source
 from engine.settings import ENGINE_SETTINGS_VARIABLE, SettingsError
 
 if TYPE_CHECKING:
@@ -236,7 +237,8 @@ class Connector:
         place = find_socket(self._settings.directory)
         client = await EngineClient.connect(place, owner=self.is_owner)
         try:
-            check_source(client.welcome, self._settings, exact=True)
+            welcome = client.welcome
+            refuse_other_source(self._settings, welcome.source, welcome.source_note, exact=True)
         except EngineProblem:
             await client.close()
             raise

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import os
 import stat
-import tempfile
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +30,7 @@ def socket_path(directory: Path) -> Path:
     path = _runtime_directory() / name
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
         return path
-    short = Path(tempfile.gettempdir()) / f"klinetop-{os.getuid()}" / name
+    short = _temporary() / f"klinetop-{os.getuid()}" / name
     if len(os.fsencode(short)) <= MAX_SOCKET_PATH_BYTES:
         return short
     return Path("/tmp") / f"klinetop-{os.getuid()}" / name  # noqa: S108  checked by private_directory
@@ -86,6 +85,12 @@ def replace_text(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
+def _temporary() -> Path:
+    import tempfile
+
+    return Path(tempfile.gettempdir())
+
+
 def _runtime_directory() -> Path:
     import platformdirs
 
@@ -94,4 +99,4 @@ def _runtime_directory() -> Path:
         try:
             return Path(platformdirs.user_runtime_dir("klinetop", appauthor=False))
         except OSError:
-            return Path(tempfile.gettempdir()) / f"klinetop-{os.getuid()}"
+            return _temporary() / f"klinetop-{os.getuid()}"

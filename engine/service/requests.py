@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 PROTOCOL = 3
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
 
 class View(msgspec.Struct, frozen=True):

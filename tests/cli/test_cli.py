@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 from engine.commands.options import spread_replay
 from engine.market.kline_csv import COLUMNS
 from engine.service import contract
+from engine.service.places import socket_path
 from engine.store import DirectoryLock
 
 HEADER = ",".join(COLUMNS)
@@ -341,13 +343,62 @@ def test_an_engine_of_another_source_is_not_asked(klinetop: Any, scripted: Any) 
     assert klinetop("status").status == 0
 
 
+@pytest.mark.parametrize("arguments", [("status",), ("book", "BTCUSDT")])
 def test_an_engine_of_another_version(
-    klinetop: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
+    klinetop: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr("engine.service.client.__version__", "99.0")
-    found = klinetop("status")
+    monkeypatch.setattr("engine.service.asked_once.__version__", "99.0")
+    found = klinetop(*arguments)
     assert found.status == 1
     assert "klinetop stop" in found.err
+
+
+def test_the_status_of_status_tells_whether_an_engine_runs(klinetop: Any, stored: Any) -> None:
+    assert klinetop("status").status == 3
+    assert klinetop("status", "--json").status == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (b"", 3, ""),
+        (b"\x00\x00\x00\x02\xc1\xc1", 1, "can not be read"),
+        (b"\x00\x00\x00\x01\x90", 1, "it is no message"),
+        (b"\xff\xff\xff\xff", 1, "can not be read"),
+        (None, 1, "did not answer within 0 s"),
+    ],
+)
+def test_status_of_a_door_behind_which_something_is_wrong(
+    klinetop: Any,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: bytes | None,
+    status: int,
+    words: str,
+) -> None:
+    place = socket_path(directory)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+        door.bind(str(place))
+        door.listen()
+        if answer is None:
+            monkeypatch.setattr("engine.service.asked_once.TIMEOUT_S", 0.05)
+            found = klinetop("status")
+        else:
+            visitor = threading.Thread(target=lambda: _answer(door, answer))
+            visitor.start()
+            found = klinetop("status")
+            visitor.join()
+    assert (found.status, found.err.count("\n")) == (status, 1 if words else 0)
+    assert words in found.err
+
+
+def _answer(door: socket.socket, answer: bytes) -> None:
+    visitor, _ = door.accept()
+    with visitor:
+        visitor.recv(65_536)
+        visitor.sendall(answer)
 
 
 def test_book_of_the_engine(klinetop: Any, scripted: Any) -> None:
