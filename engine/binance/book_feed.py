@@ -89,6 +89,12 @@ class BookFeed:
     def _start(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._fetch_until_synchronised())
+            self._task.add_done_callback(self._fetched)
+
+    def _fetched(self, task: asyncio.Task[None]) -> None:
+        """Log what no one caught; the next event begins to fetch anew."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("fetching the book of %s failed", self.symbol, exc_info=error)
 
     async def _fetch_until_synchronised(self) -> None:
         failures = 0

@@ -155,3 +155,13 @@ def test_recorded_session_agrees_with_the_best_prices_the_exchange_sent():
     assert sync.resyncs == sync.missed == 0
     assert compared == 6493
     assert equal >= 6491
+
+
+async def test_a_fault_in_fetching_is_logged_and_the_book_still_comes(kit, caplog):
+    rest = Snapshots(KeyError("lastUpdateId"), snapshot(10))
+    feed = BookFeed(rest, "BTCUSDT", lambda _symbol: None)
+    feed.feed(update(10, 10), 0)
+    await kit.until(lambda: feed.sync.state is BookState.SYNCHRONISED)
+    assert len(rest.asked) == 2
+    assert "KeyError: 'lastUpdateId'" in caplog.text
+    await feed.close()

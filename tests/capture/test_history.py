@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from engine.binance.clock import ExchangeClock
-from engine.binance.lists import Listing
+from engine.binance.lists import Listing, OddEntry
 from engine.binance.rest import BadAnswer, RestClient, UnknownSymbol
 from engine.capture import history
 from engine.capture.board import Board
 from engine.capture.collector import Collector
+from engine.capture.filler import REFUSED
 from engine.capture.fills import Priority
 from engine.capture.history import HistoryKeeper
 from engine.market.candle import Candle
@@ -303,6 +304,24 @@ async def test_a_page_that_is_out_of_order_proves_nothing(parts: Parts, monkeypa
     with pytest.raises(BadAnswer, match="out of order"):
         await parts.fill(5, 10)
     assert parts.gaps() == []
+
+
+async def test_a_row_that_can_not_be_understood_is_no_hole_of_the_exchange(
+    parts: Parts, monkeypatch
+) -> None:
+    await parts.fill(0, 1)  # sets the clock
+    klines = parts.rest.klines
+
+    async def odd(*args: Any, **options: Any) -> Any:
+        rows = await klines(*args, **options)
+        understood = [row for row in rows if row.open_time_ms != parts.at(7)]
+        return Listing(understood, [OddEntry(str(parts.at(7)), "got `null`", "null")])
+
+    monkeypatch.setattr(parts.rest, "klines", odd)
+    assert await parts.fill(5, 10) == 4
+    (gap,) = parts.gaps()
+    assert (gap["from_ms"], gap["to_ms"]) == (parts.at(7), parts.at(8))
+    assert gap["last_error"] == REFUSED
 
 
 async def test_progress_tells_rows_and_what_is_left(parts: Parts, eventually) -> None:
