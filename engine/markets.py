@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from engine.binance.rest import EXCHANGE_INFO, RestError, UnknownSymbol, pick_symbols
+from engine.binance.rest import EXCHANGE_INFO, BadAnswer, RestError, UnknownSymbol, pick_symbols
 from engine.capture.collector import wall_ms
 from engine.market.symbol import has_letters
 from engine.settings_model import DEFAULT_SYMBOLS
@@ -141,7 +141,13 @@ class Markets:
             self._leave_out(error, facts, stand_ins)
         for name in self._board.watchlist:
             self._board.set_info(facts[name])
-        for ticker in await self._rest.tickers(self._board.watchlist):
+        try:
+            tickers = await self._rest.tickers(self._board.watchlist)
+        except BadAnswer as error:
+            # The streams tell prices, too; an odd answer about them keeps nothing from its start.
+            log.warning("the prices of the watchlist could not be read: %s", error)
+            return
+        for ticker in tickers:
             self._board.set_ticker(ticker, None, None)
 
     async def load_prices(self, symbols: Sequence[str]) -> None:

@@ -294,7 +294,7 @@ class Engine:
 
     async def _flush(self) -> None:
         try:
-            await asyncio.to_thread(self.store.writer.flush)
+            await asyncio.to_thread(self.store.writer.flush, STOP_STEP_S - 2)
         except TimeoutError:
             log.warning(
                 "what was received last is not committed yet; closing the store tries again"

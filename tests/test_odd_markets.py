@@ -30,6 +30,10 @@ class Exchange:
 
     def __init__(self) -> None:
         self.entries: list[Any] = [entry("BTCUSDT"), entry("ETHUSDT"), entry("LTCUSDT")]
+        self.tickers: list[Any] = []
+
+    async def prices(self, request: web.Request) -> web.Response:
+        return web.json_response(self.tickers)
 
     async def info(self, request: web.Request) -> web.Response:
         wanted = request.query.get("symbols", "")
@@ -50,6 +54,7 @@ async def exchange() -> Exchange:
 async def markets(exchange: Exchange, tmp_path: Path) -> AsyncIterator[Markets]:
     app = web.Application()
     app.router.add_get("/api/v3/exchangeInfo", exchange.info)
+    app.router.add_get("/api/v3/ticker/24hr", exchange.prices)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -92,3 +97,13 @@ async def test_an_odd_market_that_was_never_known_hides_no_other(
     exchange.entries = [entry("ETHUSDT", filters=[STRANGE_FILTER]), 5, entry("BTCUSDT")]
     assert set(await markets.read_all()) == {"BTCUSDT"}
     assert await markets.find("ETHUSDT") is None
+
+
+async def test_a_watchlist_whose_prices_can_not_be_understood_is_there(
+    markets: Markets, exchange: Exchange
+) -> None:
+    exchange.tickers = [{"symbol": "BTCUSDT", "lastPrice": None}]
+    await markets.load_watchlist(await markets.read_watched())
+    board = markets._board
+    assert board.watchlist == ["BTCUSDT", "ETHUSDT"]
+    assert all(board.symbol(name).info is not None for name in board.watchlist)
