@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
@@ -74,7 +75,7 @@ class RestApi:
                 await self._refuse_order(request)
             if endpoint is None:
                 return not_found(request, self._exchange.now_ms)
-            if request.method != "GET":
+            if request.method not in ("GET", "HEAD"):
                 return wrong_method(request)
             meter.check(address)
             weight, body = await self._answer(endpoint, request, meter)
@@ -123,9 +124,8 @@ class RestApi:
             ApiError: -2015, or what is wrong with the request's key, time or signature.
         """
         log_order(request)
-        body = await request.text()
-        params: MultiDict[str] = MultiDict(request.query)
-        params.extend(await request.post())  # type: ignore[arg-type]
+        body = (await request.read()).decode(errors="replace")
+        params = MultiDict([*request.query.items(), *parse_qsl(body, keep_blank_values=True)])
         self._exchange.catch_up()
         self._check_signature(request, body, params)
         raise no_permission()

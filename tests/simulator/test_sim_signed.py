@@ -138,6 +138,28 @@ async def test_orders_are_refused_in_the_exchanges_words_and_logged(start, key, 
     assert told[0].startswith("refused POST /api/v3/order:")
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "code"),
+    [
+        ("symbol=BTCUSDT&side=BUY&timestamp={now}", "application/x-www-form-urlencoded", -2015),
+        ("symbol=BTCUSDT&side=BUY", "application/x-www-form-urlencoded", -1102),
+        ('{{"symbol": "BTCUSDT"}}', "application/json", -1102),
+        ("--x", "multipart/form-data; boundary=y", -1102),
+        ("", "text/plain; charset=nonsense", -1102),
+    ],
+)
+async def test_any_body_of_an_order_is_refused_in_the_exchanges_form(start, key, body, kind, code):
+    client = await start(keys=[key])
+    body = body.format(now=await time_of(client))
+    text = f"{body}&signature={sign(body)}" if code == -2015 else body
+    async with client.session.post(
+        f"{client.running.rest_url}/api/v3/order",
+        data=text,
+        headers={"X-MBX-APIKEY": KEY, "Content-Type": kind},
+    ) as response:
+        assert (await response.json())["code"] == code
+
+
 async def test_nobody_reads_without_a_key(start, key):
     client = await start(keys=[key])
     async with python_binance(client) as binance:
