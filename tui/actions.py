@@ -7,19 +7,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from textual.binding import Binding
 
+from tui.pane_names import PANE_NAMES, PANE_TITLES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DESK: Final = "desk"
-PANE_NAMES: Final = ("tickers", "book", "chart", "storage", "forecast", "trades")
-PANE_TITLES: Final = {
-    "tickers": "tickers",
-    "book": "order book",
-    "chart": "chart",
-    "storage": "storage",
-    "forecast": "forecast",
-    "trades": "trades",
-}
 CONTEXT_TITLES: Final = {DESK: "everywhere", **PANE_TITLES}
 
 

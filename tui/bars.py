@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from tui.actions import PANE_NAMES, PANE_TITLES, footer
+from tui.actions import footer
 from tui.cells import fit, folded, pad, width_of
 from tui.messages import message_line
+from tui.pane_names import PANE_NAMES, PANE_TITLES
 from tui.status import banner, status_line
 from tui.widgets.text_lines import TextLines
 

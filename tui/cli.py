@@ -59,6 +59,8 @@ def open_terminal(ctx: click.Context) -> int:
     symbol, interval = first_view(kept, settings.symbols, settings.interval, given_options(ctx))
     connector = Connector(settings)
     connector.start_early(View(focused=symbol, interval=interval))
+    # Textual paints by this clock; at its 60 a key that comes right after a frame waits for 16 ms.
+    os.environ.setdefault("TEXTUAL_FPS", "120")
     from tui.app import KlinetopApp
 
     failure: Exception | None = None

@@ -8,9 +8,9 @@ from textual.containers import Container
 from textual.geometry import Offset, Spacing
 from textual.layout import Layout, WidgetPlacement
 
-from tui.actions import PANE_NAMES
 from tui.arrange import SWAPS, LayoutKind, Plan, arrange, swap_in
 from tui.pace import Pace
+from tui.pane_names import PANE_NAMES
 from tui.panes.book import BookPane
 from tui.panes.chart import ChartPane
 from tui.panes.forecast import ForecastPane

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from engine.market.interval import INTERVALS
-from tui.actions import PANE_NAMES
+from tui.pane_names import PANE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.geometry import Size
 
-from tui.actions import PANE_NAMES
 from tui.arrange import arrange, has_tabs, layout_kind, swap_in
+from tui.pane_names import PANE_NAMES
 
 BEHIND = frozenset({"trades", "storage"})
 

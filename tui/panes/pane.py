@@ -10,8 +10,8 @@ from textual.events import DescendantBlur, DescendantFocus
 from textual.geometry import Region
 from textual.widget import Widget
 
-from tui.actions import PANE_NAMES, PANE_TITLES
 from tui.cells import Cell, Line, fit, width_of
+from tui.pane_names import PANE_NAMES, PANE_TITLES
 from tui.widgets.line_widget import changed_span, to_strip
 
 if TYPE_CHECKING:

@@ -67,6 +67,10 @@ class CoverageScreen(LedgerScreen):
             ("Esc", "back"),
         )
 
+    def heading_text(self) -> str:
+        """Say how many hours are shown."""
+        return f"coverage of the last {self._hours_shown()} hours"
+
     def question(self) -> Request:
         """Ask for as many hours as fit."""
         query = "".join(self.input.value.split()).upper()
@@ -84,7 +88,7 @@ class CoverageScreen(LedgerScreen):
         )
         order = "most missing first" if self._worst_first else "by name"
         self.write_heading(
-            f"coverage of the last {hours} hours",
+            self.heading_text(),
             ((f"{order}: {len(answer.rows):,} of {answer.total:,} markets", palette.text),),
             ((text, palette.dim),),
         )

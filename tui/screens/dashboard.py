@@ -9,11 +9,12 @@ from textual.message import Message
 from textual.reactive import Reactive
 from textual.screen import Screen
 
-from tui.actions import DESK, PANE_NAMES, bindings
+from tui.actions import DESK, bindings
 from tui.arrange import MIN_HEIGHT, MIN_WIDTH, has_tabs, layout_kind
 from tui.bars import Banner, FooterBar, StatusBar, TabBar
 from tui.desk import Desk
 from tui.pace import Pace
+from tui.pane_names import PANE_NAMES
 from tui.panes.pane import Pane
 from tui.remembered import NOTHING, Remembered
 from tui.widgets.text_lines import TextLines

@@ -75,6 +75,10 @@ class GapsScreen(LedgerScreen):
             ("Esc", "back"),
         )
 
+    def heading_text(self) -> str:
+        """Name the market, where it is one."""
+        return f"gaps of {self.symbol}" if self.symbol else "gaps of all markets"
+
     def question(self) -> Request:
         """Ask for the newest rows that pass the filter."""
         return GapsRequest(self.symbol, FILTERS[self._filter], limit=ROWS)
@@ -86,7 +90,7 @@ class GapsScreen(LedgerScreen):
         palette = self.model.palette
         name = FILTER_NAMES[self._filter]
         self.write_heading(
-            f"gaps of {self.symbol}" if self.symbol else "gaps of all markets",
+            self.heading_text(),
             ((f"{name}: {min(ROWS, answer.total):,} of {answer.total:,}", palette.text),),
             self._sums(answer.candles_by_state),
         )

@@ -64,6 +64,7 @@ class LedgerScreen(FootScreen, inherit_bindings=False):
     def __init__(self, model: DeskModel, asker: Asker) -> None:
         super().__init__(model)
         self.asker = asker
+        self.has_answer = False
         self.heading = TextLines(classes="summary")
         self.table = LiveTable(self.COLUMNS, model.palette, model.glyphs)
 
@@ -86,8 +87,10 @@ class LedgerScreen(FootScreen, inherit_bindings=False):
         self.set_interval(EVERY_S, self.ask)
 
     def opened(self) -> None:
-        """Ask now."""
+        """Say what this is, and ask now."""
         super().opened()
+        if not self.has_answer:
+            self.write_heading(self.heading_text(), (), ())
         self.ask()
 
     def on_resize(self) -> None:
@@ -98,6 +101,10 @@ class LedgerScreen(FootScreen, inherit_bindings=False):
         """Ask the engine, in the place of a question that is still open."""
         if self.is_current:
             self._asking: Worker[None] = self.run_worker(self._ask, group="ask", exclusive=True)
+
+    def heading_text(self) -> str:
+        """Return what the screen shows, for its first line."""
+        raise NotImplementedError
 
     def question(self) -> Request:
         """Return what to ask the engine."""
@@ -113,6 +120,7 @@ class LedgerScreen(FootScreen, inherit_bindings=False):
         except (EngineGone, EngineMismatch, EngineProblem, OSError) as error:
             self.table.set_rows((), note=str(error))
             return
+        self.has_answer = True
         self.show_answer(answer)
 
     def write_heading(self, title: str, detail: Sequence[Cell], below: Sequence[Cell]) -> None:
