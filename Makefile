@@ -30,7 +30,7 @@ test: $(VENV)/.dev-ready
 	$(BIN)/python -m pytest -n auto
 
 test-faults: $(VENV)/.dev-ready
-	$(BIN)/python -m pytest -n auto -m faults tests/faults
+	$(BIN)/python -m pytest -n auto -m faults tests
 
 test-clients: $(VENV)/.dev-ready build/clients/.ready
 	$(BIN)/python -m pytest -m clients tests/clients

@@ -166,24 +166,26 @@ def prune(ctx: click.Context, days: float | None, yes: bool, as_json: bool) -> N
 def salvage(ctx: click.Context, directory: Path, as_json: bool) -> int:
     """Read what can be read of a damaged database into a fresh one in DIRECTORY.
 
-    The damaged file is only read; no engine may run on it. Exit 1 when something is lost.
+    The damaged file is only read, and stays where it is; no engine may run on it. Exit 1 when
+    something is lost.
     """
+    from engine.commands.salvaged import show_salvaged, told, watched
     from engine.store import DirectoryLock
     from engine.store.salvage import salvage as rescue
 
-    source = settings_of(ctx).directory
-    with DirectoryLock.acquire(source), DirectoryLock.acquire(directory):
-        found = rescue(source, directory)
+    settings = settings_of(ctx)
+    stamp = settings.source, settings.source_note
+    with (
+        DirectoryLock.acquire(settings.directory),
+        DirectoryLock.acquire(directory),
+        watched() as progress,
+    ):
+        found = rescue(settings.directory, directory, progress, stamp)
     if as_json:
-        emit_json({"directory": str(directory), **found._asdict()})
-        return FAILURE if found.lost else 0
-    for lost in found.lost:
-        click.echo(f"Not readable: {lost}.")
-    say(
-        f"{found.candles:,} candles and {found.other_rows:,} other rows are in {directory} now; "
-        f"use it with --data-dir {directory}. An engine fetches what is missing and to be had."
-    )
-    return FAILURE if found.lost else 0
+        emit_json({"directory": str(directory), **told(found)})
+    else:
+        show_salvaged(found, settings.directory, directory, settings.source)
+    return 0 if found.is_complete else FAILURE
 
 
 # --- the work -------------------------------------------------------------------------------------

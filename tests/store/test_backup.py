@@ -135,7 +135,8 @@ def test_a_damaged_page_is_found_and_the_rest_is_salvaged(tmp_path: Path, minute
     found = salvage(directory, tmp_path / "fresh")
     assert (directory / "klinetop.db").read_bytes() == before
     assert 8_800 < found.candles < 9_000
-    assert len(found.lost) == 1
+    assert sum(found.unreadable.values()) == 1
+    assert len(found.series) + len(found.stretches) == 1
     with Store.open(tmp_path / "fresh", source="live") as store:
         assert store.reader.candle_count() == found.candles
         assert store.reader.quarantine_count() == 1
