@@ -99,6 +99,7 @@ def _left(model: DeskModel) -> list[Piece]:
     if model.frozen_since_wall_ms is not None:
         held = formats.duration((model.wall_ms() - model.frozen_since_wall_ms) / 1000)
         pieces.append(Piece(NEVER, ((f" FROZEN {held} ", palette.warn + palette.last_price),)))
+        pieces.append(Piece(1, (("space goes on", palette.text),)))
     if model.slow_rate is not None:
         pieces.append(Piece(NEVER, ((f"slow link {model.slow_rate:g}/s", palette.warn),)))
     if status is not None and model.link.is_up:

@@ -149,7 +149,8 @@ class EngineClient:
         if not isinstance(answer, Welcome):
             raise mismatch("another version")
         if (answer.version, answer.protocol) != (__version__, PROTOCOL):
-            raise mismatch(f"version {answer.version}")
+            same = answer.version == __version__
+            raise mismatch("another build" if same else f"version {answer.version}")
         return answer
 
     async def _exchange(self, request: Request, timeout_s: float | None) -> Answer:

@@ -199,3 +199,13 @@ async def test_tasks_that_were_begun_anew_stand_in_the_storage_pane(desk):
     async with app.run_test(size=(160, 48)) as pilot:
         await desk.until(pilot, lambda: "report 2x" in desk.screen_text(app))
         assert "quality 1x" in desk.screen_text(app)
+
+
+async def test_coverage_before_the_first_count_says_so(desk):
+    engine = engine_with(desk)
+    engine.answers[CoverageRequest] = Coverage(0, 0, ())
+    app = desk.make_app(engine)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await pilot.press("4", "c")
+        await desk.until(pilot, lambda: "first count" in desk.screen_text(app))
+        assert "1970" not in desk.screen_text(app)

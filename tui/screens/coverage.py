@@ -82,6 +82,9 @@ class CoverageScreen(LedgerScreen):
             return
         palette = self.model.palette
         hours = self._hours_shown()
+        if not answer.first_hour_ms:
+            self.table.set_rows((), note="The first count of what is stored is still to come.")
+            return
         text = (
             f" each cell is an hour, from {formats.stamp(answer.first_hour_ms)} UTC on; full: all "
             f"expected candles are stored, {self.model.glyphs.middot}: none was expected"
@@ -94,7 +97,8 @@ class CoverageScreen(LedgerScreen):
         )
         self.table.set_columns(self._columns(hours))
         self._rows = {row.symbol: row for row in answer.rows}
-        note = "No market with these letters is captured." if self.input.value else "None is."
+        letters = " with these letters" if self.input.value else ""
+        note = f"No market{letters} is captured."
         self.table.set_rows([self._row(row) for row in answer.rows], note=note)
 
     def on_input_changed(self) -> None:
