@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from engine.cli import make_group
 from engine.commands.guard import USAGE, CommandError, run_guarded
 from engine.commands.options import given_options, settings_of
+from engine.commands.output import say
 
 if TYPE_CHECKING:
     import click
 
     from engine.service.client import EngineClient
+    from engine.settings import Settings
 
 
 def main() -> None:
@@ -44,9 +46,10 @@ def open_terminal(ctx: click.Context) -> int:
             "such as xterm-256color.",
             status=USAGE,
         )
-    from engine.commands.times import say_replay_start
+    if settings.replay_from is not None:
+        from engine.commands.times import say_replay_start
 
-    say_replay_start(settings)
+        say_replay_start(settings)
     from engine.service.client import EngineMismatch, EngineProblem
     from engine.service.contract import View
     from engine.service.launch import Connector, EngineFailed
@@ -88,7 +91,19 @@ def open_terminal(ctx: click.Context) -> int:
     connector.abandon()
     if failure is not None:
         raise failure
+    is_abandoned = connector.is_owner and not connector.has_connected
+    _say_farewell(settings, stops=is_abandoned or app.link.engine_stops)
     return app.return_code or 0
+
+
+def _say_farewell(settings: Settings, *, stops: bool | None) -> None:
+    from contextlib import suppress
+
+    from engine.service.places import engine_pid
+    from tui.farewell import farewell
+
+    with suppress(OSError):  # after a hang-up nobody is there to read it
+        say(farewell(settings, engine_pid(settings.directory), stops=stops))
 
 
 if __name__ == "__main__":

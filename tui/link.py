@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 from engine.service.client import EngineGone, EngineMismatch, EngineProblem
-from engine.service.contract import Goodbye
+from engine.service.contract import Done, Goodbye
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -104,6 +104,7 @@ class EngineLink:
     Attributes:
         state: How the link stands.
         pacer: Chooses the pull rate.
+        engine_stops: What the engine answered to the goodbye; None where none reached it.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class EngineLink:
         self._nudged = asyncio.Event()
         self._leaving = False
         self._book: tuple[str, int, str] | None = None
+        self.engine_stops: bool | None = None
         self.state = LinkState(since_wall_ms=wall_ms())
 
     def nudge(self) -> None:
@@ -191,7 +193,9 @@ class EngineLink:
             return
         try:
             async with asyncio.timeout(GOODBYE_S), self._turn:
-                await client.ask(Goodbye(detach=detach))
+                answer = await client.ask(Goodbye(detach=detach))
+            if isinstance(answer, Done):
+                self.engine_stops = answer.data.get("stops")
         except (TimeoutError, EngineGone, EngineProblem, OSError) as error:
             logger.warning("The goodbye did not reach the engine: %s", error)
         await self._drop_client()

@@ -127,13 +127,17 @@ class Desk:
 
     def left(self, viewer: Viewer, goodbye: Goodbye | None) -> None:
         """Drop a viewer's lease; an owned engine stops after the last goodbye."""
-        looked = viewer.id in self._viewers
+        stops = goodbye is not None and self.stops_after(viewer, goodbye)
         self._viewers.discard(viewer.id)
         self._engine.subscriptions.release(viewer.id)
         if goodbye is not None and goodbye.detach:
             self._owned = False
-        elif goodbye is not None and looked and self._owned and not self._viewers:
+        elif stops:
             self._on_stop()
+
+    def stops_after(self, viewer: Viewer, goodbye: Goodbye) -> bool:
+        """Tell whether this goodbye is the last that an owned engine waits for."""
+        return self._owned and not goodbye.detach and self._viewers == {viewer.id}
 
     # --- frames ----------------------------------------------------------------------------
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from engine.service.client import EngineClient, EngineGone, EngineProblem
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 START_TIMEOUT_S = 300.0
+SAY_AFTER_S = 10.0
 POLL_S = 0.02
 _TAIL_BYTES = 8192
 _USAGE_STATUS = 2
@@ -172,17 +175,27 @@ class Connector:
     Args:
         settings: Say which engine.
         command: The program to start.
+        say_after_s: How long to wait for an engine that holds the directory and does not answer
+            before `EngineGone` says so; the next call waits on.
 
     Attributes:
         has_connected: Whether a connection was ever made.
     """
 
-    def __init__(self, settings: Settings, *, command: Sequence[str] = ENGINE_COMMAND) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        command: Sequence[str] = ENGINE_COMMAND,
+        say_after_s: float = SAY_AFTER_S,
+    ) -> None:
         self._settings = settings
         self._command = command
         self._started: EngineProcess | None = None
         self._may_start = True
         self._early: EarlyPull | None = None
+        self._was_held = False
+        self._say_after_s = say_after_s
         self.has_connected = False
 
     @property
@@ -201,7 +214,7 @@ class Connector:
             self.process.terminate()
 
     def start_early(self, view: View | None = None) -> None:
-        """Start the engine where none answers, without waiting for it.
+        """Start the engine where none runs, without waiting for it.
 
         Args:
             view: Pulled at once from an engine that answers; the first connection brings the
@@ -212,7 +225,8 @@ class Connector:
         """
         connection = connected(find_socket(self._settings.directory))
         if connection is None:
-            self._start()
+            if engine_pid(self._settings.directory) is None:
+                self._start()
         elif view is None:
             connection.close()
         else:
@@ -234,8 +248,13 @@ class Connector:
         self._started = start_engine(self._settings, command=self._command)
 
     async def _attach(self) -> EngineClient:
-        place = find_socket(self._settings.directory)
-        client = await EngineClient.connect(place, owner=self.is_owner)
+        early, self._early = self._early, None
+        answered = None if early is None else await early.take()
+        if answered is not None:
+            client = await EngineClient.adopt(answered)
+        else:
+            place = find_socket(self._settings.directory)
+            client = await EngineClient.connect(place, owner=self.is_owner)
         try:
             welcome = client.welcome
             refuse_other_source(self._settings, welcome.source, welcome.source_note, exact=True)
@@ -245,25 +264,51 @@ class Connector:
         return client
 
     async def _start_and_wait(self) -> EngineClient:
-        if self._started is None:
-            self._start()
+        """Wait for the engine that starts, or for one that stops and then for one of our own."""
+        began_s = time.monotonic()
+        while True:
+            blocking_pid = self._see_to_an_engine()
+            try:
+                return await self._attach()
+            except EngineGone:
+                waited_s = time.monotonic() - began_s
+                if blocking_pid is not None and waited_s > self._say_after_s:
+                    raise self._still_there(blocking_pid) from None
+                if waited_s > START_TIMEOUT_S:
+                    raise EngineGone(
+                        f"The engine did not answer within {START_TIMEOUT_S:.0f} s; "
+                        f"{self._settings.directory / LOG_NAME} tells more."
+                    ) from None
+            await asyncio.sleep(POLL_S)
+
+    def _see_to_an_engine(self) -> int | None:
+        """Start the engine where none holds the directory; return who else holds it.
+
+        Raises:
+            EngineFailed: when the one that was started here has ended, and not for another's sake.
+        """
+        holder = engine_pid(self._settings.directory)
         started = self._started
-        assert started is not None
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                while True:
-                    try:
-                        return await self._attach()
-                    except EngineGone:
-                        if started.has_ended and not self._another_starts(started):
-                            self._may_start = False
-                            raise started.failure() from None
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            log = self._settings.directory / LOG_NAME
-            raise EngineGone(
-                f"The engine did not answer within {START_TIMEOUT_S:.0f} s; {log} tells more."
-            ) from None
+        if started is not None and not started.has_ended:
+            return None
+        if holder is not None:
+            self._was_held = True
+            return holder
+        if started is not None and not self._was_held:
+            self._may_start = False
+            raise started.failure()
+        # Whoever held it is gone; it may have been in the way of the one that was started here.
+        self._was_held = False
+        self._start()
+        return None
+
+    def _still_there(self, pid: int) -> EngineGone:
+        directory = self._settings.directory
+        return EngineGone(
+            f"An engine (pid {pid}) holds {directory} and does not answer: it starts or stops. "
+            "This terminal waits for it, and starts a new one when it has stopped; "
+            f"`klinetop stop --data-dir {shlex.quote(str(directory))}` ends it."
+        )
 
     def _loss(self) -> EngineGone:
         if self._started is not None and self._started.has_ended:
@@ -271,6 +316,3 @@ class Connector:
             if self._started.process.returncode:
                 return failure
         return EngineGone("The engine has stopped; quit with q and start klinetop again.")
-
-    def _another_starts(self, started: EngineProcess) -> bool:
-        return engine_pid(self._settings.directory) not in (None, started.process.pid)

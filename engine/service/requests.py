@@ -210,7 +210,10 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
 
 
 class Goodbye(msgspec.Struct, frozen=True, tag=True):
-    """The viewer leaves on purpose; with `detach` the engine goes on in any case."""
+    """The viewer leaves on purpose; with `detach` the engine goes on in any case.
+
+    The answer's `data` says under `stops` whether the engine stops now.
+    """
 
     detach: bool = False
 

@@ -81,6 +81,10 @@ class Desk(Protocol):
         """A viewer is gone; `goodbye` is None when it did not say so."""
         ...
 
+    def stops_after(self, viewer: Viewer, goodbye: Goodbye) -> bool:
+        """Tell whether the engine stops when this viewer leaves so."""
+        ...
+
     def frame(self, viewer: Viewer, pull: Pull) -> Frame:
         """Return what changed for this viewer."""
         ...
@@ -279,7 +283,7 @@ class ViewerServer:
             case Pull():
                 return self._desk.frame(viewer, request)
             case Goodbye():
-                return Done()
+                return Done(data={"stops": self._desk.stops_after(viewer, request)})
             case Hello():
                 return Problem("Hello was said already.")
             case _:

@@ -172,6 +172,9 @@ class ScriptedEngine:
 
     def left(self, viewer: Viewer, goodbye: contract.Goodbye | None) -> None: ...
 
+    def stops_after(self, viewer: Viewer, goodbye: contract.Goodbye) -> bool:
+        return False
+
     def frame(self, viewer: Viewer, pull: contract.Pull) -> contract.Frame:
         return contract.Frame(1)
 

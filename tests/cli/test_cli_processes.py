@@ -238,7 +238,9 @@ def test_q_ends_the_engine_that_the_terminal_started(directory: Path) -> None:
         try:
             until(lambda: b"DEMO" in terminal.read())
             terminal.press("q")
-            assert terminal.end()[0] == 0
+            status, said = terminal.end()
+            assert status == 0
+            assert said.endswith(f"The engine stops; what it stored is in {directory}.\r\n")
             until(lambda: not is_alive(pid))
         finally:
             if is_alive(pid):
@@ -255,6 +257,12 @@ def test_a_lost_terminal_leaves_the_engine_running(directory: Path) -> None:
         with Terminal("--data-dir", str(directory)) as again:
             until(lambda: b"DEMO" in again.read())
             assert engine_pid(directory) == pid
+            again.press("d")
+            status, said = again.end()
+        assert status == 0
+        assert f"The engine (pid {pid}) goes on and stores into {directory}: `klinetop" in said
+        assert said.endswith(f"`klinetop stop --data-dir {directory}` stops it.\r\n")
+        assert engine_pid(directory) == pid
     finally:
         os.kill(pid, signal.SIGTERM)
     until(lambda: not is_alive(pid))

@@ -51,6 +51,9 @@ class ScriptedDesk:
     def joined(self, viewer: Viewer) -> None:
         self.present[viewer.id] = viewer
 
+    def stops_after(self, viewer: Viewer, goodbye: Goodbye) -> bool:
+        return not goodbye.detach and set(self.present) == {viewer.id}
+
     def left(self, viewer: Viewer, goodbye: Goodbye | None) -> None:
         del self.present[viewer.id]
         self.goodbyes.append(goodbye)

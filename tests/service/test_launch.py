@@ -40,6 +40,7 @@ class Desk:
         return contract.Welcome(hello.version, hello.protocol, pid, source, "", "1m", note)
     def joined(self, viewer): pass
     def left(self, viewer, goodbye): pass
+    def stops_after(self, viewer, goodbye): return False
     def frame(self, viewer, pull): return contract.Frame(1)
     async def command(self, viewer, request):
         if isinstance(request, contract.Retrain):
@@ -314,3 +315,63 @@ async def test_an_engine_of_another_seed_is_refused_with_both_named(
     )
     assert f"klinetop stop --data-dir {settings.directory}" in str(caught.value)
     await client.close()
+
+
+HOLDER = """
+import pathlib, sys
+from engine.store import DirectoryLock
+
+lock = DirectoryLock.acquire(pathlib.Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(settings: Settings) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the directory as an engine that is stopping does."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(settings.directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.stdin.close()
+
+
+async def test_an_engine_that_is_stopping_is_waited_for(
+    engine: tuple[str, ...], settings: Settings, holder: subprocess.Popen[str]
+) -> None:
+    connector = Connector(settings, command=engine, say_after_s=0.05)
+    connector.start_early()
+    for _ in range(2):
+        with pytest.raises(EngineGone, match=rf"\(pid {holder.pid}\) holds .* waits for it"):
+            await connector()
+    assert not connector.is_owner
+    waiting = asyncio.create_task(Connector(settings, command=engine)())
+    await asyncio.sleep(0)
+    assert holder.stdin is not None
+    holder.stdin.close()
+    client = await waiting
+    assert client.welcome.pid != holder.pid
+    await client.close()
+
+
+async def test_the_first_connection_goes_on_with_what_was_asked_early(
+    engine: tuple[str, ...], settings: Settings
+) -> None:
+    first = await launch.attach_or_start(settings, command=engine)
+    connector = Connector(settings, command=engine)
+    connector.start_early(contract.View(focused="BTCUSDT"))
+    client = await connector()
+    early = client.take_early()
+    assert early is not None
+    assert early.frame.revision == 1
+    again = await connector()
+    assert again.take_early() is None
+    for one in (first, client, again):
+        await one.close()
