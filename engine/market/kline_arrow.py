@@ -51,7 +51,7 @@ def arrow_text(file: IO[bytes], name: str) -> Iterator[bytes]:
         for batch in batches:
             columns = [_texts(arrow, column) for column in batch.columns]
             yield ("\n".join(map(",".join, zip(*columns, strict=True))) + "\n").encode()
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, ValueError) as error:
         raise DamagedKlineFile(
             f"{name} is damaged or half-written ({_first_line(error)}); fetch it again."
         ) from error

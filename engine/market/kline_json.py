@@ -67,7 +67,7 @@ class _Rows:
         """Return the line of a row, and before the first object one with its names."""
         try:
             values: Any = self._decoder.decode(row)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return (row.decode("utf-8", "replace").replace("\n", " ") + "\n",)
         if not values:
             return ()

@@ -12,6 +12,7 @@ import gzip
 import importlib
 import io
 import lzma
+import struct
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 600
-_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile)
+_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, ValueError)
+_BAD_ZIP = (zipfile.BadZipFile, EOFError, ValueError, struct.error, NotImplementedError)
 _ZIP = b"PK\x03\x04"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -137,7 +139,7 @@ def unpacked(file: BinaryIO, name: str) -> Iterator[Package]:
         return
     try:
         archive = zipfile.ZipFile(opened())
-    except zipfile.BadZipFile as error:
+    except _BAD_ZIP as error:
         yield _torn(opened, name, error)
         return
     with archive:
@@ -161,14 +163,12 @@ def _members(archive: zipfile.ZipFile, name: str) -> Package:
             f"{name} is an Excel workbook; save the sheet as CSV and import that."
         )
     for info in archive.infolist():
-        if info.is_dir() or info.filename.startswith("__MACOSX/"):
+        if info.filename[-1:] in ("", "/") or info.filename.startswith("__MACOSX/"):
             continue
         try:
             members.append(_member(archive, info))
         except UnreadableKlineFile as error:
             left_out.append((info.filename, str(error)))
-        except (NotImplementedError, RuntimeError) as error:
-            raise UnreadableKlineFile(f"{name} can not be unpacked: {error}.") from error
     if not members and left_out:
         raise UnreadableKlineFile(left_out[0][1])
     if not members:
@@ -178,10 +178,13 @@ def _members(archive: zipfile.ZipFile, name: str) -> Package:
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     def opened() -> IO[bytes]:
-        return archive.open(info)
+        try:
+            return archive.open(info)
+        except (NotImplementedError, RuntimeError) as error:
+            raise UnreadableKlineFile(f"{info.filename} can not be unpacked: {error}.") from error
+        except _BAD_ZIP as error:
+            raise DamagedKlineFile(damaged(info.filename, error)) from error
 
-    if opened().read(len(_ZIP)) == _ZIP:
-        raise UnreadableKlineFile(f"{info.filename} is an archive inside an archive; unpack it.")
     return _text(opened, info.filename)
 
 
@@ -206,6 +209,8 @@ def _text(opened: Callable[[], IO[bytes]], name: str) -> Member:
     head = _head(opened, name)
     if unpack := _unpacker(head, name):
         return _text(lambda: unpack(opened()), name)
+    if head.startswith(_ZIP):
+        raise UnreadableKlineFile(f"{name} is an archive inside an archive; unpack that.")
     for magic, at, words in _OTHER_KINDS:
         if head[at : at + len(magic)] == magic:
             raise UnreadableKlineFile(f"{name} {words}.")
@@ -288,6 +293,8 @@ def _guarded(stream: IO[bytes], name: str, size: int = CHUNK_BYTES) -> Iterator[
     try:
         while piece := read(size):
             yield piece
+    except UnreadableKlineFile:
+        raise
     except _DAMAGE as error:
         raise DamagedKlineFile(damaged(name, error)) from error
     except OSError as error:

@@ -27,8 +27,8 @@ def series_in(path: Path) -> Named | None:
         return told
     try:
         with zipfile.ZipFile(path) as archive:
-            found = {series_of(info.filename) for info in archive.infolist() if not info.is_dir()}
-    except zipfile.BadZipFile:
+            found = {series_of(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
         return None
     found.discard(None)
     return found.pop() if len(found) == 1 else None

@@ -127,7 +127,8 @@ class BlockReader:
             return b""
         self.layout, self.skipped = layout_of(lines, hints)
         self._line_number += self.skipped
-        return start.split(b"\n", self.skipped)[self.skipped] if self.skipped else start
+        parts = start.split(b"\n", self.skipped)
+        return parts[self.skipped] if len(parts) > self.skipped else b""
 
     def _look_at_end(self, block: bytes) -> None:
         if self.layout is None or not block or block.endswith(b"\n"):

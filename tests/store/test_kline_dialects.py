@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import json
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from engine.market.candle import Candle
 from engine.market.interval import INTERVALS
 from engine.market.kline_csv import COLUMNS, format_row, number
+from engine.market.kline_errors import UnreadableKlineFile
 from engine.market.kline_files import ordered, read_klines
 from engine.market.kline_layout import KlineHints
 from engine.market.kline_packing import unpacked
@@ -215,7 +217,7 @@ def written(
     return (preamble + text).encode("utf-8-sig" if form.bom else "utf-8")
 
 
-def both_ways(content: bytes, name: str = "x") -> list[list[Any]]:
+def both_ways(content: bytes, name: str = "x", *, may_break: bool = False) -> list[list[Any]]:
     """Return what the two ways of reading give, each in its own order."""
     hints = KlineHints(symbol="BTCUSDT")
     file = io.BytesIO(content)
@@ -228,7 +230,7 @@ def both_ways(content: bytes, name: str = "x") -> list[list[Any]]:
             for block in reader:
                 other += [Candle(*row) for row in block.rows]  # type: ignore[misc]
                 other += block.bad
-            assert reader.damage == ""
+            assert may_break or reader.damage == ""
     return [one, other]
 
 
@@ -364,3 +366,46 @@ def test_numbers_of_single_width_mean_what_they_say() -> None:
     pa.parquet.write_table(table, out)
     for found in both_ways(out.getvalue()):
         assert [number(row.open).removesuffix(".0") for row in found] == texts
+
+
+SEEDS = [
+    b"open_time,open,high,low,close,volume\n1514764800000,1,2,0.5,1.5,10\n",
+    b"2018-01-01 00:00:00;1;2;0.5;1.5;10;\r\n",
+    b'"Date","Open","High","Low","Close","Volume BTC"\n"Jan 1, 2018","1","2","0.5","1.5","1e-5"\n',
+    b'[[1514764800000,"1","2","0.5","1.5","10"]]',
+    b'{"data":[{"t":1514764800,"o":1,"h":2,"l":0.5,"c":1.5,"v":10}]}',
+    gzip.compress(b"1514764800000,1,2,0.5,1.5,10\n" * 9),
+    bz2.compress(b"1514764800000,1,2,0.5,1.5,10\n" * 9),
+    lzma.compress(b"1514764800000,1,2,0.5,1.5,10\n" * 9),
+    pa.compress(b"1514764800000,1,2,0.5,1.5,10\n" * 9, codec="zstd", asbytes=True),
+    "time\topen\thigh\tlow\tclose\tvolume\n2018.01.01 00:00\t1\t2\t1\t1\t1\n".encode("utf-16"),
+]
+
+
+def seeds() -> list[bytes]:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for at, seed in enumerate(SEEDS[:5]):
+            archive.writestr(f"{at}.csv", seed)
+    table = io.BytesIO()
+    pa.parquet.write_table(pa.table({name: [1.0, 2.0] for name in OHLCV}), table)
+    feather = io.BytesIO()
+    pa.feather.write_feather(pa.table({name: [1.0, 2.0] for name in OHLCV}), feather)
+    return [*SEEDS, out.getvalue(), table.getvalue(), feather.getvalue()]
+
+
+@given(
+    st.sampled_from(seeds()),
+    st.lists(
+        st.tuples(st.integers(0, 2_000), st.binary(max_size=6), st.integers(0, 9)), max_size=4
+    ),
+    st.integers(0, 2_000),
+)
+def test_whatever_is_damaged_is_read_or_refused_in_words(
+    seed: bytes, changes: list[tuple[int, bytes, int]], end: int
+) -> None:
+    content = bytearray(seed)
+    for at, piece, gone in changes:
+        content[at : at + gone] = piece
+    with contextlib.suppress(UnreadableKlineFile):
+        both_ways(bytes(content[: max(end, 1)]), may_break=True)
