@@ -51,8 +51,11 @@ def _run(body: str, number: signal.Signals) -> tuple[int, str]:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        try:
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
         return process.returncode, errors
 
 
