@@ -340,8 +340,10 @@ async def test_the_trading_day_is_the_day_of_a_zone(start):
     assert utc["openTime"] % 86_400_000 == 0
 
 
-@pytest.mark.parametrize("zone", ["+08:00", "-3", "05:30"])
-@pytest.mark.parametrize("interval", ["4h", "1d", "1w", "1M"])
+@pytest.mark.parametrize(
+    ("interval", "zone"),
+    [("4h", "-3"), ("4h", "05:30"), ("1d", "+08:00"), ("1w", "05:30"), ("1M", "-3")],
+)
 async def test_candles_of_a_zone_are_those_minutes(start, zone, interval):
     client = await start()
     client.running.exchange.clock.stop()
