@@ -6,8 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from aiohttp import WSCloseCode
+
+from engine.simulator.streams import is_well_formed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from engine.simulator.connection import Connection
 
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
@@ -21,26 +26,58 @@ class CommandError(Exception):
     Args:
         code: 0 unknown property, 1 wrong value, 2 invalid request, 3 invalid JSON, 4 too many.
         message: What the exchange says.
+        nested: Whether it comes as `{"error": {...}}`, as seen in the wild; the documented ones
+            are flat.
     """
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, *, nested: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.nested = nested
 
 
-async def answer(connection: Connection, text: bytes, most_streams: int) -> bytes:
-    """Carry out one command and return the answer as JSON."""
+class InvalidStream(CommandError):
+    """A name without the form of a stream name: the exchange says so and closes."""
+
+    def __init__(self) -> None:
+        super().__init__(2, "Invalid request: invalid stream", nested=True)
+
+
+async def carry_out(connection: Connection, text: bytes, most_streams: int) -> None:
+    """Carry out one command and send the answer; a malformed stream name ends the connection."""
     command: Any = None
     try:
         command = _parse(text)
         result = await _run(connection, command, most_streams)
     except CommandError as error:
-        problem: dict[str, Any] = {"code": error.code, "msg": error.message}
-        if isinstance(command, dict) and _is_id(command.get("id")):
-            problem["id"] = command.get("id")
-        return msgspec.json.encode(problem)
-    return msgspec.json.encode({"result": result, "id": command.get("id")})
+        refuse(connection, error, command)
+    else:
+        connection.send_raw(
+            msgspec.json.encode({"result": result, "id": command.get("id")}).decode()
+        )
+
+
+def refuse(connection: Connection, error: CommandError, command: Any = None) -> None:
+    """Send what is wrong with a command (or with the names in a URL)."""
+    problem: dict[str, Any] = {"code": error.code, "msg": error.message}
+    if error.nested:
+        problem = {"error": problem}
+    if isinstance(command, dict) and _is_id(command.get("id")):
+        problem["id"] = command.get("id")
+    connection.send_raw(msgspec.json.encode(problem).decode())
+    if isinstance(error, InvalidStream):
+        connection.close_after(WSCloseCode.POLICY_VIOLATION, 0)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Let names pass that have the form of stream names, whether such streams are or not.
+
+    Raises:
+        InvalidStream: for one that does not.
+    """
+    if not all(map(is_well_formed, names)):
+        raise InvalidStream
 
 
 def _parse(text: bytes) -> dict[str, Any]:
@@ -98,6 +135,7 @@ async def _run(connection: Connection, command: dict[str, Any], most_streams: in
         return None
     if not all(isinstance(stream, str) for stream in params):
         raise CommandError(2, "Invalid request: invalid type in `params`, expected a string")
+    check_names(params)
     if method == "UNSUBSCRIBE":
         for stream in params:
             connection.unsubscribe(stream)
@@ -116,7 +154,7 @@ def _sequence(params: Any) -> list[Any]:
 
 async def _subscribe(connection: Connection, params: list[str], most_streams: int) -> None:
     if len(connection.streams.keys() | set(params)) > most_streams:
-        raise CommandError(4, "Too many subscriptions")
+        raise CommandError(4, "Too many subscriptions", nested=True)
     await connection.subscribe(params)
 
 

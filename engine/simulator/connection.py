@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from engine.simulator.commands import answer
+from engine.simulator.commands import InvalidStream, check_names, refuse
 from engine.simulator.hub import binary_frame, close_frame, text_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from engine.simulator.exchange import Exchange
     from engine.simulator.limits import Limits
 
@@ -24,20 +26,41 @@ if TYPE_CHECKING:
 class Connection:
     """The server's end of one WebSocket connection.
 
+    Args:
+        exchange: Whose streams it can listen to, and whose faults concern it.
+        limits: Pings, age, sizes.
+        request: The HTTP request that opens it.
+        respond: Answers a client's message, by `send_raw`.
+        most_messages_per_s: Client messages (pings and pongs too) per second.
+        combined: See below.
+        in_microseconds: See below.
+
     Attributes:
         combined: Whether payloads are wrapped as `{"stream":...,"data":...}`.
+        in_microseconds: Whether the times in payloads are microseconds.
         streams: The streams it listens to, in the order of subscription.
     """
 
     def __init__(
-        self, exchange: Exchange, limits: Limits, request: web.Request, *, combined: bool
+        self,
+        exchange: Exchange,
+        limits: Limits,
+        request: web.Request,
+        respond: Callable[[Connection, bytes], Awaitable[None]],
+        *,
+        most_messages_per_s: float = math.inf,
+        combined: bool = False,
+        in_microseconds: bool = False,
     ) -> None:
         assert request.transport is not None
         self.combined = combined
+        self.in_microseconds = in_microseconds
         self.streams: dict[str, None] = {}
         self._exchange = exchange
         self._limits = limits
         self._request = request
+        self._respond = respond
+        self._most_messages_per_s = most_messages_per_s
         self._transport = request.transport
         self._socket = web.WebSocketResponse(
             compress=False,
@@ -157,7 +180,12 @@ class Connection:
             self._limits.life_s, self.close_after, WSCloseCode.GOING_AWAY, 0
         )
         try:
-            await self.subscribe(streams)
+            try:
+                check_names(streams)
+            except InvalidStream as error:
+                refuse(self, error)
+            else:
+                await self.subscribe(streams)
             await self._read()
         finally:
             pinger.cancel()
@@ -196,7 +224,7 @@ class Connection:
                 data = message.data
                 text = data.encode() if isinstance(data, str) else bytes(data)
                 if len(text) <= self._limits.largest_command_bytes:
-                    self.send(text_frame(await answer(self, text, self._limits.most_streams)))
+                    await self._respond(self, text)
 
     def _is_within_rate(self) -> bool:
         now_s = time.monotonic()
@@ -204,7 +232,7 @@ class Connection:
         times.append(now_s)
         while times[0] <= now_s - 1.0:
             times.popleft()
-        return len(times) <= self._limits.most_commands_per_s
+        return len(times) <= self._most_messages_per_s
 
     async def _ping(self) -> None:
         while True:

@@ -11,9 +11,10 @@ from engine.simulator.faults import Faults
 from engine.simulator.hub import Hub
 from engine.simulator.kline_pushes import KlinePushes
 from engine.simulator.market_state import MarketState
+from engine.simulator.protocol.zones import streamed_intervals
 from engine.simulator.rest_candles import prepare, rest_candles
 from engine.simulator.source import ListsLater
-from engine.simulator.streams import parse_stream
+from engine.simulator.streams import canonical, parse_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from engine.simulator.source import Source
 
 _ROOM_BYTES = 1 << 20
-_LONGER = tuple(interval for name, interval in INTERVALS.items() if name not in ("1s", "1m"))
+_LONGER = tuple(interval for interval in streamed_intervals() if interval.name not in ("1s", "1m"))
 
 
 class Exchange:
@@ -63,7 +64,7 @@ class Exchange:
         self.settle_book: Callable[[str], None] = _nothing_of
         self.has_ended = False
         self._stems = {name: name.lower() for name in self.infos}
-        self._recorded = source.recorded_streams
+        self._recorded = frozenset(map(canonical, source.recorded_streams))
         self._finest_ms = source.finest.length_ms
         self._klines = KlinePushes(self.hub, self.faults.klines)
         self._now_ms = source.start_ms
@@ -97,7 +98,7 @@ class Exchange:
 
     def derives(self, stream: str) -> bool:
         """Tell whether somebody wants `stream` and the source does not send it itself."""
-        return self.hub.wants(stream) and stream not in self._recorded
+        return self.hub.wants(stream) and canonical(stream) not in self._recorded
 
     # -- events from the source -----------------------------------------------------------------
 
@@ -295,8 +296,8 @@ class Exchange:
     async def warm(self, stream: str) -> None:
         """Fetch in a worker thread what a kline stream's open candle needs of history."""
         name = parse_stream(stream)
-        if name is not None and name.kind == "kline" and name.symbol in self.states:
-            await prepare(self.states[name.symbol], INTERVALS[name.interval])
+        if name is not None and name.interval is not None and name.symbol in self.states:
+            await prepare(self.states[name.symbol], name.interval)
 
     def snapshot(self, symbol: str, limit: int) -> tuple[int, list[Level], list[Level]]:
         """Return last update id, bids and asks (best first, at most `limit` a side)."""

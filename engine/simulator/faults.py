@@ -134,9 +134,11 @@ class Faults:
 
     def shutdown_notice(self) -> None:
         """Send `serverShutdown` on every connection (pushed by the exchange since 2026-05-08)."""
-        payload = f'{{"e":"serverShutdown","E":{self.exchange.now_ms}}}'
-        wrapped = f'{{"stream":"!serverShutdown","data":{payload}}}'
+        now_ms = self.exchange.now_ms
         for connection in list(self.connections):
+            time = now_ms * 1000 if connection.in_microseconds else now_ms
+            payload = f'{{"e":"serverShutdown","E":{time}}}'
+            wrapped = f'{{"stream":"!serverShutdown","data":{payload}}}'
             connection.send_raw(wrapped if connection.combined else payload)
 
     # -- REST ------------------------------------------------------------------------------------

@@ -6,16 +6,27 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
+from engine.simulator.protocol.event_times import event_in_microseconds
+from engine.simulator.streams import canonical, parse_stream
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from engine.simulator.faults import Faults
 
+_BOOK_KINDS = frozenset({"depth", "partial", "bookTicker", "ticker"})
+
 
 class Subscriber(Protocol):
-    """One WebSocket connection as the hub sees it."""
+    """One WebSocket connection as the hub sees it.
+
+    Attributes:
+        combined: Whether payloads are wrapped with their stream's name.
+        in_microseconds: Whether the times in them are microseconds.
+    """
 
     combined: bool
+    in_microseconds: bool
 
     def send(self, frame: bytes) -> None:
         """Queue one ready WebSocket frame; it never blocks."""
@@ -59,17 +70,18 @@ class Hub:
         self.first_subscription = asyncio.Event()
         self._faults = faults
         self._subscribers: dict[str, dict[Subscriber, None]] = {}
+        self._names: dict[str, dict[str, None]] = {}
         self._book_streams: Counter[str] = Counter()
         self.published = 0
 
     @property
     def streams(self) -> Collection[str]:
-        """Streams with at least one subscriber."""
-        return self._subscribers.keys()
+        """Streams with at least one subscriber, by the names that they are published under."""
+        return self._names.keys()
 
     def wants(self, stream: str) -> bool:
-        """Tell whether anybody listens to `stream`."""
-        return stream in self._subscribers
+        """Tell whether anybody listens to `stream`, by this or another name of it."""
+        return canonical(stream) in self._names
 
     def wants_book(self, stem: str) -> bool:
         """Tell whether anybody listens to something that needs the book of `btcusdt`."""
@@ -80,49 +92,59 @@ class Hub:
         self.first_subscription.set()
         if stream not in self._subscribers:
             self._subscribers[stream] = {}
+            self._names.setdefault(canonical(stream), {})[stream] = None
             self._book_streams[_book_of(stream)] += 1
         self._subscribers[stream][subscriber] = None
 
     def unsubscribe(self, subscriber: Subscriber, stream: str) -> None:
         """Remove a listener; one who does not listen is no error."""
         listeners = self._subscribers.get(stream)
-        if listeners is not None:
-            listeners.pop(subscriber, None)
-            if not listeners:
-                del self._subscribers[stream]
-                self._book_streams[_book_of(stream)] -= 1
+        if listeners is None:
+            return
+        listeners.pop(subscriber, None)
+        if listeners:
+            return
+        del self._subscribers[stream]
+        name = canonical(stream)
+        del self._names[name][stream]
+        if not self._names[name]:
+            del self._names[name]
+        self._book_streams[_book_of(stream)] -= 1
 
     def publish(self, stream: str, payload: bytes) -> None:
-        """Send one JSON text to all listeners of `stream`, in their raw or combined form."""
-        listeners = self._subscribers.get(stream)
-        if not listeners or self._faults.silent:
-            return
-        raw: bytes | None = None
-        wrapped: bytes | None = None
-        for listener in listeners:
-            if listener.combined:
-                if wrapped is None:
-                    wrapped = text_frame(combined_payload(stream, payload))
-                listener.send(wrapped)
-            else:
-                if raw is None:
-                    raw = text_frame(payload)
-                listener.send(raw)
-        self.published += len(listeners)
+        """Send one JSON text to all listeners of `stream`, each in the form that it wants."""
+        self.publish_many(stream, (payload,))
 
     def publish_many(self, stream: str, payloads: Sequence[bytes]) -> None:
         """Send `payloads` glued together: each listener gets them in one write."""
-        listeners = self._subscribers.get(stream)
-        if not listeners or self._faults.silent:
+        if self._faults.silent:
             return
-        raw = b"".join(map(text_frame, payloads))
-        wrapped = b"".join(text_frame(combined_payload(stream, payload)) for payload in payloads)
-        for listener in listeners:
-            listener.send(wrapped if listener.combined else raw)
-        self.published += len(listeners) * len(payloads)
+        for name in self._names.get(canonical(stream), ()):
+            frames: dict[tuple[bool, bool], bytes] = {}
+            listeners = self._subscribers[name]
+            for listener in listeners:
+                form = listener.combined, listener.in_microseconds
+                if form not in frames:
+                    frames[form] = _framed(name, payloads, *form)
+                listener.send(frames[form])
+            self.published += len(listeners) * len(payloads)
+
+
+def _framed(
+    stream: str,
+    payloads: Sequence[bytes],
+    combined: bool,
+    in_micros: bool,
+) -> bytes:
+    texts: Iterable[bytes] = payloads
+    if in_micros:
+        texts = map(event_in_microseconds, texts)
+    if combined:
+        texts = (combined_payload(stream, text) for text in texts)
+    return b"".join(map(text_frame, texts))
 
 
 def _book_of(stream: str) -> str:
     """Return the market in lower case whose book `stream` needs; empty when it needs none."""
-    stem, _, kind = stream.partition("@")
-    return stem if kind.startswith(("depth", "bookTicker", "ticker")) else ""
+    name = parse_stream(stream)
+    return name.symbol.lower() if name is not None and name.kind in _BOOK_KINDS else ""

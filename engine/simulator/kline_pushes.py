@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from engine.simulator import wire
+from engine.simulator.protocol.zones import told_name
 from engine.simulator.replay_payloads import decode_kline
 from engine.simulator.streams import parse_stream
 
@@ -53,7 +54,7 @@ class KlinePushes:
         close_ms = interval.close_time(candle.open_time_ms)
 
         def written(value: Candle, time_ms: int) -> bytes:
-            return wire.kline(symbol, interval.name, value, close_ms, last_trade_id, time_ms)
+            return wire.kline(symbol, told_name(interval), value, close_ms, last_trade_id, time_ms)
 
         if self._faults.is_idle:
             self._hub.publish(stream, written(candle, event_time_ms))
@@ -68,11 +69,11 @@ class KlinePushes:
     def send_recorded(self, stream: str, payload: bytes, now_ms: int) -> None:
         """Send a recorded message of any stream; faults concern those of candles."""
         name = None if self._faults.is_idle else parse_stream(stream)
-        if name is None or name.kind != "kline":
+        if name is None or name.interval is None:
             self._hub.publish(stream, payload)
             return
         body = decode_kline(payload).k
-        fate = self._faults.fate(name.symbol, name.interval, body.t, closed=body.x)
+        fate = self._faults.fate(name.symbol, name.interval.name, body.t, closed=body.x)
         self._follow(stream, payload, fate, now_ms)
 
     def send_due(self, now_ms: int) -> None:

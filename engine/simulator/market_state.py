@@ -48,7 +48,7 @@ class MarketState:
         recent: The newest trades, oldest first.
         aggregates: The newest finished aggregate trades, oldest first.
         last_trade: The newest trade, or None.
-        changed: Whether trades came in since the ticker was pushed last.
+        changes: How often its tickers have changed, by trades or by minutes that closed.
         derives_top: Whether `bookTicker` follows from the book (a recording brings its own).
         sent_top: The top of book that `bookTicker` sent last.
         late_trades: Trades that came after their minute had closed (they count in the open one).
@@ -65,7 +65,7 @@ class MarketState:
         self.recent: deque[Trade] = deque(maxlen=_RECENT)
         self.aggregates: deque[Aggregate] = deque(maxlen=_RECENT)
         self.last_trade: Trade | None = None
-        self.changed = True
+        self.changes = 0
         self.derives_top = True
         self.sent_top: tuple[float, float, float, float] | None = None
         self.late_trades = 0
@@ -145,7 +145,7 @@ class MarketState:
         self.minute.add(trade, count)
         if self._second is not None:
             self._second.add(trade, count)
-        self.changed = True
+        self.changes += 1
         return self._remember(trade, count)
 
     def _remember(self, trade: Trade, count: int = 1) -> Aggregate | None:
@@ -202,7 +202,7 @@ class MarketState:
         given = take(minute.open_time_ms, None)
         close = minute.close if given is None else given.close
         self.minute = OpenCandle(boundary_ms, close, knows_sides=not self._made_up)
-        self.changed = True
+        self.changes += 1
         if given is None and (self._only_given or is_cut):
             return None
         if self._slept_through(minute.open_time_ms):

@@ -6,9 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from engine.market.interval import INTERVALS
 from engine.simulator import wire
-from engine.simulator.streams import MINI_TICKERS, StreamName, parse_stream
+from engine.simulator.streams import StreamName, parse_stream
+from engine.simulator.ticker_pushes import TickerPushes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,7 @@ class Pump:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._hub = exchange.hub
+        self._tickers = TickerPushes(exchange.states)
         speed = exchange.clock.speed
         self._second_s = max(1.0 / speed, _SHORTEST_S)
         self._candle_s = max(2.0 / speed, _SHORTEST_S)
@@ -62,49 +63,28 @@ class Pump:
             exchange.push_diff(symbol, fast=fast)
         for name, stream in self._wanted():
             if stream.kind == "partial" and stream.fast is fast:
-                self._hub.publish(
-                    name, wire.snapshot(*exchange.snapshot(stream.symbol, stream.levels))
-                )
+                book = exchange.snapshot(stream.symbol, stream.levels)
+                if book[0]:  # a recording without a book has none to tell
+                    self._hub.publish(name, wire.snapshot(*book))
 
     def push_candles(self, *, seconds: bool) -> None:
         """Send the open candles of `kline_1s` (`seconds`) or of all other intervals."""
         for _, stream in self._wanted():
-            if stream.kind == "kline" and (stream.interval == "1s") is seconds:
-                self._exchange.push_candle(stream.symbol, INTERVALS[stream.interval])
+            if stream.interval is not None and (stream.interval.name == "1s") is seconds:
+                self._exchange.push_candle(stream.symbol, stream.interval)
 
     def push_tickers(self) -> None:
-        """Send tickers, mini tickers and average prices; the all-market array has changes only."""
+        """Send all kinds of tickers and prices; all-market arrays have changed markets only."""
         now_ms = self._exchange.now_ms
-        states = self._exchange.states
         for name, stream in self._wanted():
-            state = states[stream.symbol]
-            if stream.kind == "avgPrice":
-                last_ms = state.last_trade.time_ms if state.last_trade else now_ms
-                payload = wire.average_price(stream.symbol, state.average(), last_ms, now_ms)
+            payload = self._tickers.payload(stream, now_ms)
+            if payload is not None:
                 self._hub.publish(name, payload)
-            elif stream.kind in ("ticker", "miniTicker"):
-                day = state.ticker(now_ms)
-                if day is not None:
-                    write = wire.ticker if stream.kind == "ticker" else wire.mini_ticker
-                    self._hub.publish(name, write(stream.symbol, day, now_ms))
-        self._push_array(now_ms)
-
-    def _push_array(self, now_ms: int) -> None:
-        if not self._exchange.derives(MINI_TICKERS):
-            return
-        parts = []
-        for symbol, state in self._exchange.states.items():
-            day = state.ticker(now_ms) if state.changed else None
-            if day is not None:
-                state.changed = False
-                parts.append(wire.mini_ticker(symbol, day, now_ms))
-        if parts:
-            self._hub.publish(MINI_TICKERS, b"[" + b",".join(parts) + b"]")
 
     def _wanted(self) -> Iterator[tuple[str, StreamName]]:
         for name in list(self._hub.streams):
             stream = parse_stream(name)
             if stream is None or not self._exchange.derives(name):
                 continue
-            if stream.symbol in self._exchange.states:
+            if not stream.symbol or stream.symbol in self._exchange.states:
                 yield name, stream

@@ -43,6 +43,10 @@ _STREAM_OF_EVENT = {
     "bookTicker": "bookTicker",
     "depthUpdate": "depth@100ms",
     "avgPrice": "avgPrice",
+    "referencePrice": "referencePrice",
+    "1hTicker": "ticker_1h",
+    "4hTicker": "ticker_4h",
+    "1dTicker": "ticker_1d",
 }
 
 

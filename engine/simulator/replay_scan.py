@@ -20,6 +20,7 @@ from engine.simulator.replay_payloads import (
     decode_top,
     decode_trade,
 )
+from engine.simulator.streams import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,7 +170,7 @@ def symbol_of(stream: str) -> str:
 
 def kind_of(stream: str) -> str:
     """Return what a stream sends: `trade`, `depth@100ms`, `kline_1m` and so on."""
-    return stream.partition("@")[2]
+    return canonical(stream).partition("@")[2]
 
 
 def scan(paths: Sequence[Path]) -> RecordingFacts:
@@ -236,7 +237,7 @@ def _note_markets(facts: RecordingFacts, line: Line) -> None:
 
 
 def _note_stream(facts: RecordingFacts, line: Line, trades: list[tuple[int, int]]) -> None:
-    facts.streams.add(line.name)
+    facts.streams.add(canonical(line.name))
     symbol, kind = symbol_of(line.name), kind_of(line.name)
     if not symbol:
         return

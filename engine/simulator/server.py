@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from engine.simulator.clock import ExchangeClock
-from engine.simulator.connection import Connection
 from engine.simulator.control import Control
-from engine.simulator.doorkeeper import Doorkeeper
 from engine.simulator.exchange import Exchange
 from engine.simulator.limits import Limits
 from engine.simulator.protocol.refusals import answers_unknown
 from engine.simulator.pump import Pump
 from engine.simulator.rest import RestApi
 from engine.simulator.script import Script, ScriptRun
+from engine.simulator.sockets import Sockets
 from engine.simulator.source import StartsEarly
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from engine.simulator.faults import Faults
     from engine.simulator.protocol.keys import ApiKey
@@ -42,7 +41,7 @@ class Running:
 
     Attributes:
         rest_url: Such as `http://127.0.0.1:40123` (paths start with `/api/v3`).
-        stream_url: Such as `ws://127.0.0.1:40123` (paths `/ws` and `/stream`).
+        stream_url: Such as `ws://127.0.0.1:40123` (paths `/ws`, `/stream`, `/ws-api/v3`).
         exchange: Its core.
         ended: Done when the source has nothing left; holds its error if it failed.
         script: What does faults by script or on request, and its record.
@@ -151,31 +150,8 @@ def _application(
     application = web.Application(middlewares=[answers_unknown(lambda: exchange.now_ms)])
     RestApi(exchange, limits, keys).add_to(application.router)
     Control(exchange, script).add_to(application.router)
-    open_socket = _socket_handler(exchange, limits)
-    for path in ("/ws", "/ws/{streams:.*}", "/stream"):
-        application.router.add_get(path, open_socket)
+    Sockets(exchange, limits).add_to(application.router)
     return application
-
-
-def _socket_handler(
-    exchange: Exchange, limits: Limits
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    doorkeeper = Doorkeeper(limits)
-
-    async def open_socket(request: web.Request) -> web.StreamResponse:
-        doorkeeper.admit(request)
-        refusal = exchange.faults.refusal
-        if refusal is not None:
-            return web.Response(status=refusal, text="Refused")
-        exchange.faults.connects += 1
-        combined = request.path == "/stream"
-        text = request.query.get("streams", "") if combined else request.path[len("/ws/") :]
-        streams = [name for name in text.split("/") if name]
-        if len(streams) > limits.most_streams:
-            raise web.HTTPBadRequest(text=f"At most {limits.most_streams} streams a connection.")
-        return await Connection(exchange, limits, request, combined=combined).serve(streams)
-
-    return open_socket
 
 
 def speed_text(speed: float) -> float | str:

@@ -83,6 +83,17 @@ def ticker(symbol: str, day: DayTicker, event_time_ms: int) -> bytes:
     ).encode()
 
 
+def rolling_ticker(symbol: str, window: str, stats: DayTicker, event_time_ms: int) -> bytes:
+    """Write a `1hTicker`, `4hTicker` or `1dTicker` event (`window` without `Ticker`)."""
+    return (
+        f'{{"e":"{window}Ticker","E":{event_time_ms},"s":"{symbol}","p":"{stats.change:.8f}",'
+        f'"P":"{stats.change_percent:.3f}","o":"{stats.open:.8f}","h":"{stats.high:.8f}",'
+        f'"l":"{stats.low:.8f}","c":"{stats.last:.8f}","w":"{stats.average:.8f}",'
+        f'"v":"{stats.volume:.8f}","q":"{stats.quote_volume:.8f}","O":{stats.open_time_ms},'
+        f'"C":{stats.close_time_ms},"F":{stats.first_id},"L":{stats.last_id},"n":{stats.trades}}}'
+    ).encode()
+
+
 def mini_ticker(symbol: str, day: DayTicker, event_time_ms: int) -> bytes:
     """Write a `24hrMiniTicker` event."""
     return (
@@ -98,6 +109,12 @@ def average_price(symbol: str, average: float, last_time_ms: int, event_time_ms:
         f'{{"e":"avgPrice","E":{event_time_ms},"s":"{symbol}","i":"5m","w":"{average:.8f}",'
         f'"T":{last_time_ms}}}'
     ).encode()
+
+
+def reference_price(symbol: str, price: float | None, time_ms: int) -> bytes:
+    """Write a `referencePrice` event, with null where there is none."""
+    told = "null" if price is None else f'"{price:.8f}"'
+    return f'{{"e":"referencePrice","s":"{symbol}","r":{told},"t":{time_ms}}}'.encode()
 
 
 def book_ticker(symbol: str, update_id: int, top: tuple[float, float, float, float]) -> bytes:

@@ -246,6 +246,13 @@ STREAMS = {
     "btcusdt@ticker": "Individual Symbol Ticker Streams",
     "btcusdt@bookTicker": "Individual Symbol Book Ticker Streams",
     "btcusdt@avgPrice": "Average Price",
+    "btcusdt@referencePrice": "Reference Price Streams",
+    "btcusdt@kline_1d@+08:00": "Kline/Candlestick Streams with timezone offset",
+    "btcusdt@ticker_1h": "Individual Symbol Rolling Window Statistics Streams",
+    "btcusdt@ticker_4h": "Individual Symbol Rolling Window Statistics Streams",
+    "btcusdt@ticker_1d": "Individual Symbol Rolling Window Statistics Streams",
+    "btcusdt@depth5@1000ms": "Partial Book Depth Streams",
+    "btcusdt@depth@1000ms": "Diff. Depth Stream",
     "btcusdt@depth5": "Partial Book Depth Streams",
     "btcusdt@depth10@100ms": "Partial Book Depth Streams",
     "btcusdt@depth20@100ms": "Partial Book Depth Streams",
@@ -253,6 +260,7 @@ STREAMS = {
     "btcusdt@depth@100ms": "Diff. Depth Stream",
 }
 ARRAY = "!miniTicker@arr"
+ROLLING_ARRAY = "!ticker_1h@arr"
 
 
 async def one_of_each(running, http, streams):
@@ -276,7 +284,7 @@ async def one_of_each(running, http, streams):
 
 async def test_stream_payloads_have_the_documented_keys_and_types():
     async with exchange() as (running, http):
-        got = await one_of_each(running, http, [*STREAMS, ARRAY])
+        got = await one_of_each(running, http, [*STREAMS, ARRAY, ROLLING_ARRAY])
     faults = {
         stream: found
         for stream, section in STREAMS.items()
@@ -285,6 +293,8 @@ async def test_stream_payloads_have_the_documented_keys_and_types():
     assert faults == {}
     (mini,) = documented("Individual Symbol Mini Ticker Stream")
     assert shape_faults(got[ARRAY], [mini]) == []
+    (rolling,) = documented("Individual Symbol Rolling Window Statistics Streams")
+    assert shape_faults(got[ROLLING_ARRAY], [rolling]) == []
     assert {row["s"] for row in got[ARRAY]} <= set(SYMBOLS)
 
 

@@ -209,7 +209,7 @@ async def test_a_connection_has_at_most_so_many_streams(start, receive):
     async with client.socket() as socket:
         names = [f"s{number}usdt@trade" for number in range(4)]
         answer = await command(socket, receive, method="SUBSCRIBE", params=names, id=1)
-        assert (answer["code"], answer["msg"]) == (4, "Too many subscriptions")
+        assert answer == {"error": {"code": 4, "msg": "Too many subscriptions"}, "id": 1}
     with pytest.raises(aiohttp.WSServerHandshakeError):
         async with client.socket("/stream?streams=" + "/".join(names)):
             pass

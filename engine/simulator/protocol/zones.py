@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from engine.market.interval import DAY_MS, MINUTE_MS, Interval
+from engine.market.interval import DAY_MS, INTERVALS, MINUTE_MS, Interval
+
+OTHER_ZONE_MS = 8 * 60 * MINUTE_MS
+"""Offset of the one zone whose candles are streamed beside those of UTC."""
 
 
 class ShiftedInterval(Interval, frozen=True):
@@ -40,3 +43,15 @@ def shifted(interval: Interval, offset_ms: int) -> Interval:
     hours, minutes = divmod(abs(offset_ms) // MINUTE_MS, 60)
     name = f"{interval.name}@{'-' if offset_ms < 0 else '+'}{hours:02d}:{minutes:02d}"
     return ShiftedInterval(name, interval.length_ms, interval, offset_ms)
+
+
+def told_name(interval: Interval) -> str:
+    """Return the name that payloads bear: `1d` in every zone."""
+    return interval.base.name if isinstance(interval, ShiftedInterval) else interval.name
+
+
+def streamed_intervals() -> tuple[Interval, ...]:
+    """Return the intervals of all kline streams: those of UTC, and others of UTC+8."""
+    utc = tuple(INTERVALS.values())
+    east = (shifted(interval, OTHER_ZONE_MS) for interval in utc)
+    return (*utc, *(interval for interval in east if interval.name not in INTERVALS))

@@ -1,0 +1,86 @@
+"""The WebSocket addresses of the simulated exchange: raw and combined streams."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+
+from engine.simulator.commands import carry_out
+from engine.simulator.connection import Connection
+from engine.simulator.doorkeeper import Doorkeeper
+from engine.simulator.errors import ApiError
+from engine.simulator.protocol.time_unit import wants_microseconds
+
+if TYPE_CHECKING:
+    from engine.simulator.exchange import Exchange
+    from engine.simulator.limits import Limits
+
+_STREAMS = "streams="
+
+
+class Sockets:
+    """Opens WebSocket connections on `/ws` and `/stream`.
+
+    Args:
+        exchange: What is shown.
+        limits: Connects, streams and messages of a connection.
+    """
+
+    def __init__(self, exchange: Exchange, limits: Limits) -> None:
+        self._exchange = exchange
+        self._limits = limits
+        self._doorkeeper = Doorkeeper(limits)
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Register the routes."""
+        for path in ("/ws", "/ws/{streams:.*}", "/stream"):
+            router.add_get(path, self._open_streams)
+
+    async def _open_streams(self, request: web.Request) -> web.StreamResponse:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        try:
+            in_micros = wants_microseconds(request.query.get("timeUnit"))
+        except ApiError as error:
+            return _refused(error)
+        streams, most = stream_names(request), self._limits.most_streams
+        if len(streams) > most:
+            raise web.HTTPBadRequest(text=f"At most {most} streams a connection.")
+        connection = Connection(
+            self._exchange,
+            self._limits,
+            request,
+            partial(carry_out, most_streams=most),
+            most_messages_per_s=self._limits.most_commands_per_s,
+            combined=request.path == "/stream",
+            in_microseconds=in_micros,
+        )
+        return await connection.serve(streams)
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        self._doorkeeper.admit(request)
+        status = self._exchange.faults.refusal
+        if status is not None:
+            return web.Response(status=status, text="Refused")
+        self._exchange.faults.connects += 1
+        return None
+
+
+def stream_names(request: web.Request) -> list[str]:
+    """Return the streams that a URL asks for; a plus sign in them is no space."""
+    text = request.path.removeprefix("/ws").removeprefix("/")
+    if request.path == "/stream":
+        parts = request.rel_url.raw_query_string.split("&")
+        found = (part.removeprefix(_STREAMS) for part in parts if part.startswith(_STREAMS))
+        text = unquote(next(found, ""))
+    return [name for name in text.split("/") if name]
+
+
+def _refused(error: ApiError) -> web.Response:
+    body = msgspec.json.encode({"code": error.code, "msg": error.message})
+    return web.Response(body=body, content_type="application/json", status=error.status)
