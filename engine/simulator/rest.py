@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -11,7 +11,7 @@ from multidict import MultiDict
 
 from engine.simulator.errors import ApiError
 from engine.simulator.protocol.account import AccountAnswers
-from engine.simulator.protocol.endpoint import Answer, Endpoint, Endpoints, Security
+from engine.simulator.protocol.endpoint import Endpoints, Security
 from engine.simulator.protocol.market import MarketAnswers
 from engine.simulator.protocol.refusals import is_order, log_order, not_found, wrong_method
 from engine.simulator.protocol.rules import RuleAnswers
@@ -23,7 +23,7 @@ from engine.simulator.query import Query
 from engine.simulator.weights import WeightMeter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from multidict import MultiMapping
 
@@ -66,7 +66,7 @@ class RestApi:
         wrong = self._wrong_answer(path)
         if wrong is not None:
             return wrong
-        meter = self._meters[path.partition("/")[0]]
+        meter = self._meter(path)
         address = request.remote or ""
         endpoint = self._endpoints.get(path)
         try:
@@ -77,9 +77,7 @@ class RestApi:
                 return not_found(request, self._exchange.now_ms)
             if request.method not in ("GET", "HEAD"):
                 return wrong_method(request)
-            meter.check(address)
-            weight, body = await self._answer(endpoint, request, meter)
-            meter.charge(address, weight)
+            body = await self._answer(path, request)
         except ApiError as error:
             return self._refusal(error, path, address)
         return web.Response(body=body, content_type=_JSON, headers=self._headers(path, address))
@@ -102,43 +100,106 @@ class RestApi:
             headers={"Content-Type": wrong.content_type, **wrong.headers},
         )
 
-    async def _answer(self, endpoint: Endpoint, request: web.Request, meter: WeightMeter) -> Answer:
+    async def _answer(self, path: str, request: web.Request) -> bytes:
+        address, query = request.remote or "", request.query
+        unit = request.headers.get("X-MBX-TIME-UNIT")
         try:
-            in_micros = wants_microseconds(request.headers.get("X-MBX-TIME-UNIT"))
+            in_micros = wants_microseconds(unit)
+        except ApiError:
+            self.charge(address, 1, path)
+            raise
+        text = request.rel_url.raw_query_string
+        return await self.call(
+            path,
+            query,
+            address,
+            check=lambda: self.check_signature(request.headers, text, "", query),
+            in_micros=in_micros,
+        )
+
+    async def call(
+        self,
+        path: str,
+        params: MultiMapping[str],
+        address: str,
+        *,
+        check: Callable[[], None],
+        in_micros: bool,
+    ) -> bytes:
+        """Return the answer of the endpoint `path` as JSON, and count its weight.
+
+        Args:
+            path: Such as `api/v3/klines`.
+            params: The parameters.
+            address: Who asks.
+            check: Looks at the signature, where the endpoint needs one.
+            in_micros: Whether times are told in microseconds.
+
+        Raises:
+            ApiError: what is wrong with the request, or that its weight was too much.
+        """
+        endpoint, meter = self._endpoints[path], self._meter(path)
+        meter.check(address)
+        try:
             self._exchange.catch_up()
             if endpoint.security is Security.SIGNED:
-                self._check_signature(request, "", request.query)
-            query = Query(request.query, endpoint.parameters, self._exchange.infos)
+                check()
+            query = Query(params, endpoint.parameters, self._exchange.infos)
             weight, body = await endpoint.answer(query)
         except ApiError:
-            meter.charge(request.remote or "", 1)
+            meter.charge(address, 1)
             raise
-        if in_micros:
-            body = in_microseconds(request.path.removeprefix(f"/{_SPOT}"), body)
-        return weight, body
+        meter.charge(address, weight)
+        return in_microseconds(path.removeprefix(_SPOT), body) if in_micros else body
 
-    async def _refuse_order(self, request: web.Request) -> None:
+    def charge(self, address: str, weight: int, path: str = _SPOT) -> None:
+        """Count weight for what is no endpoint.
+
+        Raises:
+            ApiError: when the address is limited or banned, or this goes above its limit.
+        """
+        meter = self._meter(path)
+        meter.check(address)
+        meter.charge(address, weight)
+
+    def used(self, address: str, path: str = _SPOT) -> int:
+        """Return the weight that `address` has used in this minute."""
+        return self._meter(path).used(address)
+
+    def check_signature(
+        self, headers: Mapping[str, str], query: str, body: str, params: MultiMapping[str]
+    ) -> None:
+        """Let a signed request pass (see `Signatures.check`).
+
+        Raises:
+            ApiError: what is wrong with its key, time or signature.
+        """
+        self._signatures.check(headers, query, body, params, self._exchange.now_ms)
+
+    def refuse_order(
+        self, headers: Mapping[str, str], query: str, body: str, params: MultiMapping[str]
+    ) -> NoReturn:
         """Refuse what would trade, as the exchange refuses a key that may only read.
 
         Raises:
             ApiError: -2015, or what is wrong with the request's key, time or signature.
         """
+        self._exchange.catch_up()
+        self.check_signature(headers, query, body, params)
+        raise no_permission()
+
+    async def _refuse_order(self, request: web.Request) -> NoReturn:
         log_order(request)
         body = (await request.read()).decode(errors="replace")
         params = MultiDict([*request.query.items(), *parse_qsl(body, keep_blank_values=True)])
-        self._exchange.catch_up()
-        self._check_signature(request, body, params)
-        raise no_permission()
+        self.refuse_order(request.headers, request.rel_url.raw_query_string, body, params)
 
-    def _check_signature(self, request: web.Request, body: str, params: MultiMapping[str]) -> None:
-        self._signatures.check(
-            request.headers, request.rel_url.raw_query_string, body, params, self._exchange.now_ms
-        )
+    def _meter(self, path: str) -> WeightMeter:
+        return self._meters[path.partition("/")[0]]
 
     def _headers(self, path: str, address: str) -> dict[str, str]:
-        prefix = path.partition("/")[0]
-        used = str(self._meters[prefix].used(address))
-        if prefix == "sapi":
+        used = str(self.used(address, path))
+        if path.startswith("sapi/"):
             return {"X-SAPI-USED-IP-WEIGHT-1M": used}
         return {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
 

@@ -148,9 +148,10 @@ def _application(
     exchange: Exchange, limits: Limits, script: ScriptRun, keys: Sequence[ApiKey]
 ) -> web.Application:
     application = web.Application(middlewares=[answers_unknown(lambda: exchange.now_ms)])
-    RestApi(exchange, limits, keys).add_to(application.router)
+    rest = RestApi(exchange, limits, keys)
+    rest.add_to(application.router)
     Control(exchange, script).add_to(application.router)
-    Sockets(exchange, limits).add_to(application.router)
+    Sockets(exchange, limits, rest).add_to(application.router)
     return application
 
 

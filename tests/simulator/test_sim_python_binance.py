@@ -3,8 +3,10 @@
 from contextlib import asynccontextmanager
 
 import pytest
-from binance import AsyncClient
+from binance import AsyncClient, BinanceSocketManager
 from binance.exceptions import BinanceAPIException
+from binance.ws.depthcache import DepthCacheManager
+from binance.ws.reconnecting_websocket import ReconnectingWebsocket
 
 MINUTE_MS = 60_000
 
@@ -13,6 +15,7 @@ MINUTE_MS = 60_000
 async def python_binance(client):
     class LocalClient(AsyncClient):
         API_URL = API_TESTNET_URL = API_DEMO_URL = f"{client.running.rest_url}/api"
+        WS_API_URL = f"{client.running.stream_url}/ws-api/v3"
 
     made = await LocalClient.create()
     try:
@@ -69,3 +72,92 @@ async def test_what_is_not_served_is_an_error_of_the_exchange(start):
         with pytest.raises(BinanceAPIException) as refused:
             await binance.stream_get_listen_key()
         assert refused.value.status_code == 404
+
+
+# -- sockets -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def leaves_quiet_streams_soon(monkeypatch):
+    """Let python-binance's sockets look more often whether they were closed."""
+    monkeypatch.setattr(ReconnectingWebsocket, "TIMEOUT", 0.2)
+
+
+def sockets(client, binance, **options):
+    manager = BinanceSocketManager(binance, **options)
+    manager.STREAM_URL = f"{client.running.stream_url}/"
+    return manager
+
+
+async def test_socket_managers(start):
+    client = await start(speed=20)
+    async with python_binance(client) as binance:
+        manager = sockets(client, binance)
+        for socket, kind in (
+            (manager.kline_socket("BTCUSDT"), "kline"),
+            (manager.trade_socket("BTCUSDT"), "trade"),
+            (manager.aggtrade_socket("BTCUSDT"), "aggTrade"),
+            (manager.symbol_miniticker_socket("BTCUSDT"), "24hrMiniTicker"),
+            (manager.symbol_ticker_socket("BTCUSDT"), "24hrTicker"),
+            (manager.depth_socket("BTCUSDT"), "depthUpdate"),
+            (manager.depth_socket("BTCUSDT", interval=100), "depthUpdate"),
+        ):
+            async with socket as stream:
+                assert (await stream.recv())["e"] == kind
+        async with manager.miniticker_socket() as stream:
+            assert {row["s"] for row in await stream.recv()} <= {"BTCUSDT", "LTCUSDT"}
+        async with manager.depth_socket("BTCUSDT", depth="5") as stream:
+            assert len((await stream.recv())["bids"]) == 5
+        async with manager.symbol_book_ticker_socket("BTCUSDT") as stream:
+            assert (await stream.recv())["s"] == "BTCUSDT"
+        names = ["btcusdt@ticker_1h", "btcusdt@depth@1000ms", "btcusdt@kline_1d@+08:00"]
+        async with manager.multiplex_socket(list(names)) as stream:
+            while names:
+                name = (await stream.recv())["stream"]
+                if name in names:
+                    names.remove(name)
+
+
+async def test_times_of_a_socket_in_microseconds(start):
+    client = await start(speed=20)
+    async with python_binance(client) as binance:
+        binance.TIME_UNIT = "MICROSECOND"
+        async with sockets(client, binance).trade_socket("BTCUSDT") as stream:
+            assert (await stream.recv())["T"] > 10**15
+
+
+@pytest.mark.parametrize("interval_ms", [None, 100])
+async def test_a_depth_cache_equals_the_book_of_rest(start, interval_ms):
+    client = await start(speed=20)
+    exchange = client.running.exchange
+    async with python_binance(client) as binance:
+        manager = DepthCacheManager(
+            binance, "BTCUSDT", limit=1000, refresh_interval=0, bm=sockets(client, binance),
+            ws_interval=interval_ms,
+        )  # fmt: skip
+        async with manager as stream:
+            for _ in range(8):
+                cache = await stream.recv()
+            exchange.clock.stop()
+            rest = await client.get("depth", symbol="BTCUSDT", limit=1000)
+            exchange.push_diff("BTCUSDT", fast=interval_ms == 100)
+            while manager._depth_cache.update_time is None or (
+                manager._last_update_id < rest["lastUpdateId"]
+            ):
+                cache = await stream.recv()
+        # What lies beyond its first snapshot it can not know.
+        for ours, theirs in ((cache.get_bids(), rest["bids"]), (cache.get_asks(), rest["asks"])):
+            assert ours[:300] == [[float(p), float(q)] for p, q in theirs[:300]]
+
+
+async def test_requests_over_a_socket(start):
+    client = await start()
+    async with python_binance(client) as binance:
+        assert (await binance.ws_get_time())["serverTime"] > 0
+        assert len((await binance.ws_get_order_book(symbol="BTCUSDT", limit=10))["bids"]) == 10
+        assert len(await binance.ws_get_klines(symbol="BTCUSDT", interval="1m", limit=7)) == 7
+        assert (await binance.ws_get_symbol_ticker(symbol="BTCUSDT"))["symbol"] == "BTCUSDT"
+        assert len((await binance.ws_get_exchange_info(symbol="BTCUSDT"))["symbols"]) == 1
+        with pytest.raises(BinanceAPIException) as refused:
+            await binance.ws_get_klines(symbol="NOPE", interval="1m")
+        assert refused.value.status_code == 400
