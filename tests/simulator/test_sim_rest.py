@@ -362,6 +362,24 @@ async def test_candles_of_a_zone_are_those_minutes(start, zone, interval):
     assert rows[-1][1] == (await whole(client, "LTCUSDT", rows[-1][0], rows[-1][0]))[0][1]
 
 
+@pytest.mark.parametrize(("zone", "status"), [("8", 200), ("05:30", 400)])
+async def test_candles_of_hours_are_not_cut_for_a_zone(start, market, zone, status):
+    class Hourly:
+        """The same market as a source that has nothing finer than hours."""
+
+        def __init__(self, made):
+            self.finest = INTERVALS["1h"]
+            for name in ("start_ms", "made_up", "recorded_streams", "whole_from_ms"):
+                setattr(self, name, getattr(made, name))
+            for name in ("symbols", "history", "recent_trades", "run", "start"):
+                setattr(self, name, getattr(made, name))
+
+    client = await start(Hourly(market()))
+    params = {"symbol": "LTCUSDT", "interval": "1d", "timeZone": zone, "limit": 2}
+    found, _, _ = await client.ask("klines", **params)
+    assert found == status
+
+
 async def test_times_come_in_microseconds_when_the_header_asks(start):
     client = await start()
     client.running.exchange.clock.stop()

@@ -91,12 +91,20 @@ class MarketAnswers:
 
     async def _klines(self, query: Query) -> Answer:
         symbol = query.symbol()
-        interval = shifted(query.interval(), query.offset_ms())
+        interval = self._zoned(query.interval(), query.offset_ms())
         start_ms, end_ms = query.time_ms("startTime"), query.time_ms("endTime")
         limit = query.limit(500, 1000)
         candles = await self._shown(symbol, interval, start_ms, end_ms, limit)
         closes_ms = [interval.close_time(candle.open_time_ms) for candle in candles]
         return 2, wire.kline_rows(candles, closes_ms)
+
+    def _zoned(self, interval: Interval, offset_ms: int) -> Interval:
+        """Return `interval` in a zone, whose grid candles of the source's finest have to fit."""
+        zoned = shifted(interval, offset_ms)
+        finest_ms = self._exchange.source.finest.length_ms
+        if zoned is not interval and offset_ms % finest_ms:
+            raise ApiError(-1130, "Data sent for parameter 'timeZone' is not valid.")
+        return zoned
 
     async def _shown(
         self,
