@@ -71,6 +71,7 @@ def make_group(default: Callable[[click.Context], int | None] | None = None) -> 
     @click.group(
         "klinetop",
         cls=CommandGroup,
+        opens_terminal=True,
         invoke_without_command=True,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from engine.binance.wire_types import to_ms
 from engine.market.interval import parse_interval
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from engine.binance.rest_rows import KlineRow
     from engine.market.candle import Candle
@@ -41,6 +42,7 @@ __all__ = [
 PAGE = 1000
 EXCHANGE_INFO = "exchangeInfo"
 TICKERS_24H = "ticker/24hr"
+_HINTED = 3
 _MOST_SYMBOLS = 100
 _ALL_FROM_SYMBOLS = 200
 # Codes for parameters that an older or simulated exchange does not know.
@@ -346,14 +348,23 @@ def pick_symbols(
     if unknown:
         strange = [entry for entry in odd if entry.name in unknown]
         absent = tuple(name for name in unknown if name not in {entry.name for entry in strange})
-        sentences = [_unknown_sentence(absent)] if absent else []
+        sentences = [_unknown_sentence(absent, infos)] if absent else []
         sentences += [left_out_sentence(EXCHANGE_INFO, strange)] if strange else []
         not_understood = tuple(entry.name for entry in strange)
         raise UnknownSymbol(" ".join(sentences), unknown, not_understood)
     return [infos[name] for name in names]
 
 
-def _unknown_sentence(names: tuple[str, ...]) -> str:
+def _unknown_sentence(names: tuple[str, ...], known: Collection[str]) -> str:
     listed = ", ".join(f"'{name}'" for name in names)
     word = "market" if len(names) == 1 else "markets"
-    return f"The exchange has no {word} called {listed}; names look like BTCUSDT."
+    near = dict.fromkeys(one for name in names[:_HINTED] for one in near_names(name, known))
+    hint = f"did you mean {' or '.join(near)}?" if near else "names look like BTCUSDT."
+    return f"The exchange has no {word} called {listed}; {hint}"
+
+
+def near_names(name: str, known: Collection[str]) -> list[str]:
+    """Return up to two of `known` that `name` may stand for: those that begin so, else alike."""
+    begun = [one for one in known if name and one.startswith(name)]
+    begun.sort(key=lambda one: (not one.endswith("USDT"), len(one), one))
+    return begun[:2] or get_close_matches(name, known, n=2, cutoff=0.7)

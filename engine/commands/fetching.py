@@ -53,8 +53,14 @@ async def book_snapshot(settings: Settings, symbol: str, levels: int) -> dict[st
     Raises:
         RestError: with a sentence for users.
     """
+    from engine.binance.rest import UnknownSymbol
+
     async with exchange(settings) as rest:
-        depth = await rest.depth(symbol, levels)
+        try:
+            depth = await rest.depth(symbol, levels)
+        except UnknownSymbol:
+            await rest.symbols([symbol])  # it knows the names, and which one may be meant
+            raise
     return {
         "symbol": symbol,
         "state": "snapshot",

@@ -28,6 +28,7 @@ _METAVARS = {
     "symbols": "A,B,…",
     "markets": "all,A,B*,…",
     "intervals": "1m,1h,…",
+    "interval": "15m",
     "demo": None,
     "speed": "NUMBER",
     "replay": "FILE…",
@@ -36,12 +37,16 @@ _METAVARS = {
 }
 
 
+_OF_THE_TERMINAL = ("interval",)  # commands have options of their own that are called so
+
+
 class _SettingsParameters(click.Command):
     """Adds the settings' options to a command."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, opens_terminal: bool = False, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.settings_options = _settings_options()
+        left_out = () if opens_terminal else _OF_THE_TERMINAL
+        self.settings_options = _settings_options(left_out)
         self.params = [*self.params, *self.settings_options]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -49,19 +54,25 @@ class _SettingsParameters(click.Command):
         return super().parse_args(ctx, spread_replay(args))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Show a command's own options first, then the settings."""
+        """Show a command's own options; the settings stand in the help of klinetop itself."""
         shared = self.settings_options
         own = [
             item
             for item in self.get_params(ctx)
             if isinstance(item, click.Option) and item not in shared
         ]
-        sections = (("Options", own), ("Settings, also as KLINETOP_… and in a file", shared))
+        sections = [("Options", own)]
+        if ctx.parent is None:
+            sections.append(("Settings, also as KLINETOP_… and in a file", shared))
         for title, parameters in sections:
             records = [record for item in parameters if (record := item.get_help_record(ctx))]
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+        if ctx.parent is not None:
+            names = ", ".join(item.opts[0] for item in shared)
+            formatter.write_paragraph()
+            formatter.write_text(f"Settings may be given, too ({names}): `klinetop --help`.")
 
 
 class KlinetopCommand(_SettingsParameters):
@@ -121,7 +132,7 @@ def spread_replay(arguments: Sequence[str]) -> list[str]:
     return spread
 
 
-def _settings_options() -> list[click.Option]:
+def _settings_options(left_out: Sequence[str] = ()) -> list[click.Option]:
     keys = setting_keys()
     options = [
         click.Option(
@@ -135,6 +146,7 @@ def _settings_options() -> list[click.Option]:
             callback=_remember,
         )
         for name, metavar in _METAVARS.items()
+        if name not in left_out
     ]
     options.append(
         click.Option(

@@ -6,6 +6,7 @@ a calendar month, so names are case-sensitive. Weeks start on Monday, 00:00 UTC.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import msgspec
@@ -14,6 +15,12 @@ MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 _MONDAY_MS = 4 * DAY_MS  # 1970-01-05, the first Monday after the epoch
+
+_WRITTEN = re.compile(
+    r"(\d{0,5})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|hourly|d|days?|daily|"
+    r"w|wks?|weeks?|weekly|mo|mons?|months?|monthly)"
+)
+_UNIT_MS = {"s": 1_000, "m": MINUTE_MS, "h": 60 * MINUTE_MS, "d": DAY_MS, "w": WEEK_MS}
 
 
 class UnknownInterval(ValueError):
@@ -101,5 +108,19 @@ def parse_interval(name: str) -> Interval:
     try:
         return INTERVALS[name]
     except KeyError:
+        meant = meant_interval(name)
+        hint = f"did you mean {meant}? There are:" if meant else "choose one of:"
         known = " ".join(INTERVALS)
-        raise UnknownInterval(f"There is no interval '{name}'; choose one of: {known}.") from None
+        raise UnknownInterval(f"There is no interval '{name}'; {hint} {known}.") from None
+
+
+def meant_interval(text: str) -> str | None:
+    """Return the interval that `5min`, `60m`, `1H` or `1mo` stands for; None when there is none."""
+    found = _WRITTEN.fullmatch(text.strip().lower())
+    if found is None:
+        return None
+    count, unit = int(found[1] or 1), found[2]
+    if unit.startswith("mo"):
+        return "1M" if count == 1 else None
+    length_ms = count * _UNIT_MS[unit[0]]
+    return next((one.name for one in INTERVALS.values() if one.length_ms == length_ms), None)

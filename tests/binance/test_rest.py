@@ -25,6 +25,7 @@ from engine.binance.rest import (
     Unreachable,
     WeightBudget,
     depth_weight,
+    near_names,
 )
 from engine.market.interval import INTERVALS, UnknownInterval
 
@@ -475,3 +476,16 @@ async def test_a_redirect_is_not_followed_and_names_both_hosts(rest, rest_server
     host = rest_server.url.removeprefix("http://")
     said = f"{host} does not answer itself but redirects to {target} (HTTP 302)"
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("BTCUSD", ["BTCUSDT", "BTCUSD1"]),
+        ("BTCUSTD", ["BTCUSDT", "BTCUSDC"]),
+        ("QQQ", []),
+        ("", []),
+    ],
+)
+def test_the_markets_that_a_name_may_stand_for(name, near):
+    assert near_names(name, ["BTCUSD1", "BTCUSDC", "BTCUSDT", "ETHUSDT"])[:2] == near

@@ -569,3 +569,29 @@ def test_a_replay_tells_where_it_starts(klinetop: Any, tmp_path: Path) -> None:
     found = klinetop("serve", "--replay", str(file), "--from", "2024-02-30")
     assert (found.status, found.err.count("\n")) == (2, 1)
     assert "--from '2024-02-30' is no time: there is no such day" in found.err
+
+
+@pytest.mark.parametrize(
+    ("command", "own"), [("candles", "--limit"), ("status", "--json"), ("record", "--streams")]
+)
+def test_the_help_of_a_command_shows_its_own_options(klinetop: Any, command: str, own: str) -> None:
+    shown = klinetop(command, "--help").out
+    assert own in shown
+    assert "--rest-url ADDRESS" not in shown
+    assert "--data-dir" in shown.rpartition("Settings may be given, too")[2]
+    assert shown.endswith("`klinetop --help`.\n")
+    assert "--rest-url ADDRESS" in klinetop("--help").out
+
+
+def test_the_interval_of_the_chart_is_an_option_of_the_terminal(klinetop: Any) -> None:
+    assert "--interval 15m" in klinetop("--help").out
+    found = klinetop("--interval", "60m", "status")
+    assert (found.status, found.err.count("\n")) == (2, 1)
+    assert "--interval" in found.err
+    assert "did you mean 1h?" in found.err
+    found = klinetop("status", "--interval", "5m")
+    assert found.status == 2
+    assert "Did you mean '--intervals'?" in found.err
+    assert klinetop("candles", "BTCUSDT", "5min").err.startswith(
+        "There is no interval '5min'; did you mean 5m?"
+    )

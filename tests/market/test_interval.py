@@ -55,3 +55,29 @@ def test_names_are_case_sensitive_and_the_unknown_is_named() -> None:
     assert parse_interval("1M") != parse_interval("1m")
     with pytest.raises(UnknownInterval, match=r"no interval '7m'.*1m 3m 5m"):
         parse_interval("7m")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("5min", "5m"),
+        ("60m", "1h"),
+        ("1H", "1h"),
+        ("24h", "1d"),
+        ("7d", "1w"),
+        ("1mo", "1M"),
+        ("daily", "1d"),
+        ("30 minutes", "30m"),
+    ],
+)
+def test_an_interval_written_otherwise_gets_the_name_that_is_meant(
+    written: str, meant: str
+) -> None:
+    with pytest.raises(UnknownInterval, match=f"'{written}'; did you mean {meant}"):
+        parse_interval(written)
+
+
+@pytest.mark.parametrize("written", ["7m", "2mo", "m5", "", "99999d"])
+def test_an_interval_that_is_none_gets_the_list(written: str) -> None:
+    with pytest.raises(UnknownInterval, match="choose one of: 1s 1m"):
+        parse_interval(written)
