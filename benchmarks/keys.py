@@ -1,15 +1,16 @@
 """From key to screen: each key of a round, at rest and while a model trains.
 
-Run as `python -m benchmarks.keys [rounds]`; it takes 3 minutes. A key is answered when the last
-byte of the first frame that shows its answer has come: help its heading, Esc the dashboard, a
+Run as `python -m benchmarks.keys [rounds] [loaded]`; it takes 3 minutes. A key is answered when the
+last byte of the first frame that shows its answer has come: help its heading, Esc the dashboard, a
 number the heavy corner of its pane, an arrow the cursor in another row or the crosshair at another
 time. An engine with a demo runs at its default pace; then one training job follows the other on it.
-The fixed computation (the sum of a million numbers, between the keys) tells how busy the machine
-was.
+With `loaded` the exchange is one that sends 5,000 messages a second, in a process of its own. The
+fixed computation (the sum of a million numbers, between the keys) tells how busy the machine was.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import statistics
@@ -24,6 +25,7 @@ from typing import NamedTuple
 
 from benchmarks.desk import ask, command, engine, scratch, terminal, wait_until
 from benchmarks.grid import Grid, Screen
+from benchmarks.loaded_exchange import loaded_exchange
 
 SIZE = (160, 48)
 ROUNDS = 9
@@ -229,12 +231,27 @@ def phases(directory: Path, keyboard: Keyboard, rounds: int) -> Iterator[str]:
         yield f"in training ({training.jobs} jobs, at the end one ran: {is_training(directory)})"
 
 
+@contextlib.contextmanager
+def exchange(*, loaded: bool) -> Iterator[list[str]]:
+    """Yield the options that say which exchange to use."""
+    if loaded:
+        with loaded_exchange() as arguments:
+            yield arguments
+    else:
+        yield ["--demo"]
+
+
 def main() -> None:
     """Print percentiles."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    with scratch() as directory, engine(directory, "--demo"):
+    words = sys.argv[1:]
+    rounds = next((int(word) for word in words if word.isdecimal()), ROUNDS)
+    with (
+        exchange(loaded="loaded" in words) as arguments,
+        scratch() as directory,
+        engine(directory, *arguments),
+    ):
         wait_until(lambda: ask(directory, "status")["engine"]["state"] == "running", 180, "running")
-        with terminal(directory, SIZE, "--demo") as opened:
+        with terminal(directory, SIZE, *arguments) as opened:
             keyboard = Keyboard(Screen(opened, SIZE))
             for title in phases(directory, keyboard, rounds):
                 keyboard.report(title)
