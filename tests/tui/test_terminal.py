@@ -466,7 +466,7 @@ async def test_a_terminal_that_grows_again_gives_the_keyboard_back(desk, app, en
         await desk.until(pilot, lambda: engine.views[-1].focused == "ETHUSDT")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 30), (160, 48), (200, 60)])
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
 async def test_a_pane_that_fills_the_screen_uses_its_room(desk, app, engine, size):
     async with app.run_test(size=size) as pilot:
         await live(desk, app, pilot)
