@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.store.schema import migrate
+from engine.store.schema import added_columns, migrate
 
 if TYPE_CHECKING:
     from engine.store.btree_page import Cell
@@ -69,6 +69,14 @@ class Layout:
             return cell.values
         return (*cell.values[: self.alias], cell.rowid, *cell.values[self.alias + 1 :])
 
+    def is_written_by(self, row: tuple[Any, ...], wall_ms: int) -> bool:
+        """Whether a row was written after 1970 and before `wall_ms`, where it tells."""
+        return all(
+            0 < value <= wall_ms
+            for column, value in zip(self.columns, row, strict=False)
+            if column.name in _FRESHNESS and value is not None
+        )
+
     def insert(self, count: int) -> str:
         """Return the statement that adds rows of `count` values, if they are not there yet.
 
@@ -112,7 +120,10 @@ def _layout(connection: sqlite3.Connection, table: str, text: str) -> Layout:
     ordered = rows if has_rowid else [*keys, *(row for row in rows if not row[5])]
     return Layout(
         table,
-        tuple(_column(row, is_alias=row[0] == alias) for row in ordered),
+        tuple(
+            _column(row, is_alias=row[0] == alias, is_added=(table, row[1]) in added_columns())
+            for row in ordered
+        ),
         has_rowid,
         alias,
         tuple(str(row[1]) for row in keys),
@@ -121,10 +132,10 @@ def _layout(connection: sqlite3.Connection, table: str, text: str) -> Layout:
     )
 
 
-def _column(row: tuple[Any, ...], *, is_alias: bool) -> Column:
-    _, name, kind, is_required, default, key = row
+def _column(row: tuple[Any, ...], *, is_alias: bool, is_added: bool) -> Column:
+    _, name, kind, is_required, _, key = row
     if is_alias:
         return Column(name, "n", may_lack=False)
     is_nullable = not is_required and not key
     kinds = _KINDS[kind] + ("n" if is_nullable else "")
-    return Column(name, kinds, may_lack=is_nullable or default is not None)
+    return Column(name, kinds, may_lack=is_added)

@@ -9,10 +9,12 @@ the size of the file alone, and memory by a few bytes a page.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engine.market.interval import DAY_MS
 from engine.store.btree_page import INDEX_LEAF, Page, looks_like_btree
 from engine.store.database import DATABASE_NAME, open_for_writing
 from engine.store.errors import NoDatabase, StoreError
@@ -141,6 +143,7 @@ class _Rescue:
         self._holes = Holes()
         self._names: dict[int, str] = {}
         self._done = 0
+        self._latest_ms = time.time_ns() // 1_000_000 + DAY_MS
 
     def __enter__(self) -> _Rescue:
         return self
@@ -234,7 +237,7 @@ class _Rescue:
         if layout.has_rowid and page.right is not None:
             return True
         rows = [
-            cell if cell is not None and layout.fits(cell.kinds) else None for cell in page.cells
+            cell if cell is not None and self._is_row(layout, cell) else None for cell in page.cells
         ]
         if page.cells and not any(rows):
             if visit is not None and layout.table == _CANDLE:
@@ -247,6 +250,9 @@ class _Rescue:
             if cell is not None:
                 self._keep(layout, layout.row(cell))
         return True
+
+    def _is_row(self, layout: Layout, cell: Cell) -> bool:
+        return layout.fits(cell.kinds) and layout.is_written_by(cell.values, self._latest_ms)
 
     def _note_holes(self, rows: list[Cell | None], page: Page, visit: Visit | None) -> None:
         """Note the stretches of broken cells of a page, between the whole ones around them."""

@@ -6,6 +6,7 @@ plain table takes NaN as NULL and words as numbers without a sound.
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -265,6 +266,11 @@ _WRITER_PRAGMAS = (
     "wal_autocheckpoint = 1000",
     "journal_size_limit = 67108864",
 )
+
+
+def added_columns() -> frozenset[tuple[str, str]]:
+    """Return table and name of the columns that rows of older versions lack."""
+    return frozenset(re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", _CAPTURE))
 
 
 def set_pragmas(connection: sqlite3.Connection, *, writer: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.market.candle import Candle
@@ -182,8 +182,9 @@ class Sample:
             assert must <= saved[name], f"{name}: {len(must - saved[name])} are missing"
             if name not in {"symbol", "candle"}:
                 assert saved[name] <= self.rows[name], name
-        candles = {row for row in saved["candle"] if row[0] != GONE}
-        assert candles <= self.rows["candle"]
+        # What was overwritten may end inside the last number of a page: when it was written.
+        candles = {row[:-1] for row in saved["candle"] if row[0] != GONE}
+        assert candles <= {row[:-1] for row in self.rows["candle"]}
         names = {row[0]: row[1] for row in self.rows["symbol"]}
         assert all(row[1] in {names.get(row[0]), f"id-{row[0]}"} for row in saved["symbol"])
         assert found.candles == len(saved["candle"])
@@ -240,11 +241,12 @@ def test_a_sound_file_is_copied_whole(sample: Sample, tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(damages=damages)
+@example(damages=[(0.0, 600, "ones", 0), (0.125, 100_000, "ones", 0)])
 def test_every_row_outside_the_damage_is_saved(
     sample: Sample, tmp_path: Path, damages: list[tuple[float, int, str, int]]
 ) -> None:
@@ -400,7 +402,7 @@ def test_a_source_that_is_lost_is_taken_as_told(sample: Sample, tmp_path: Path) 
 
 
 @pytest.mark.faults
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(damages=damages, share=st.sampled_from([0.0, 0.1, 0.5]), at=st.floats(0, 0.5))
 def test_every_row_outside_larger_damage_is_saved(
     sample: Sample,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from engine.market.forecast import TrackRecord
 from engine.service import contract
 
 FULL, MEDIUM = (160, 48), (120, 30)
@@ -104,3 +105,38 @@ async def test_another_theme_keeps_the_sorting(desk):
         await desk.until(pilot, lambda: app.dashboard.desk.tickers is not before)
         await desk.until(pilot, lambda: app.dashboard.desk.tickers.order == before.order)
         assert app.dashboard.desk.tickers.sort_key == "change"
+
+
+RECORD = TrackRecord(
+    resolved=500,
+    hit_rate=0.99,
+    low=0.97,
+    high=1.0,
+    baselines={"majority": 0.99},
+    brier=0.01,
+    needed=None,
+    ties=480,
+    rival="majority",
+    rival_rate=0.99,
+    standing="rivalled",
+)
+
+
+async def test_ties_are_counted_beside_every_hit_rate(desk):
+    model = msgspec.structs.replace(desk.forecast().model, ties=1_204)
+    section = desk.forecast(model=model, record=RECORD)
+    app = app_for(desk, forecast=section)
+    async with app.run_test(size=FULL) as pilot:
+        text = await shown(desk, app, pilot, "better than a coin, not than majority (99.0 %)")
+        assert "is higher, if it changes" in text
+        assert "of 3,912 · 1,204 ties" in text
+        assert "of 500 · 480 ties" in text
+        assert "could be chance" not in text
+
+
+async def test_a_record_of_ties_alone_says_so(desk):
+    nothing = TrackRecord(0, None, None, None, {}, None, 9, ties=1)
+    app = app_for(desk, forecast=desk.forecast(record=nothing))
+    async with app.run_test(size=FULL) as pilot:
+        text = await shown(desk, app, pilot, "no outcome known yet · 1 tie")
+        assert "is higher, if" not in text
