@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = (
     Column("title", "command", None, least=30),
-    Column("keys", "key", 16, priority=1),
+    Column("keys", "key", 18, priority=1),
 )
 SEARCH_LETTERS: Final = 2
 FOUND_MAX: Final = 12
