@@ -233,10 +233,10 @@ def test_training_alone_on_an_unknown_market_is_a_mistake(
 
 def test_q_ends_the_engine_that_the_terminal_started(directory: Path) -> None:
     where = ("--demo", "--symbols", "BTCUSDT", "--data-dir", str(directory))
-    with Terminal(*where) as terminal:
+    with Terminal("--interval", "15m", *where) as terminal:
         pid = until(lambda: terminal.read() is not None and engine_pid(directory))
         try:
-            until(lambda: b"DEMO" in terminal.read())
+            until(lambda: b"DEMO" in terminal.read() and "BTCUSDT · 15m".encode() in terminal.shown)
             terminal.press("q")
             status, said = terminal.end()
             assert status == 0
