@@ -77,6 +77,15 @@ def test_a_damaged_database_is_told_with_the_way_out(
     fresh = tmp_path / "fresh"
     found = klinetop("db", "salvage", str(fresh))
     assert f"--data-dir {fresh}" in found.err
+    assert f"untouched in {stored}" in found.err
+    assert "100% of" in found.err
+    assert "1 damaged pages skipped" in found.err
+    assert "Damaged: 1 of" in found.out
+    assert "Lost: A1 1m, " in found.out
+    again = klinetop("db", "salvage", str(tmp_path / "again"), "--json")
+    told = json.loads(again.out)
+    assert (again.status, told["unreadable"]) == (1, {"candle": 1})
+    assert told["candles"] + told["series"][0]["candles"] == 6_120
     assert klinetop("db", "check", data_dir=fresh).status == 0
     assert klinetop("db", "salvage", str(fresh)).status == 2
 

@@ -347,7 +347,17 @@ def test_what_the_log_holds_is_saved_too(tmp_path: Path) -> None:
     log = bytearray((copy / "klinetop.db-wal").read_bytes())
     log[-100] ^= 1
     (copy / "klinetop.db-wal").write_bytes(log)
-    assert salvage(copy, tmp_path / "second").candles in {0, 300}, "a torn frame is not read"
+    assert salvage(copy, tmp_path / "second").candles == 0, "a torn commit is none"
+    with closing(sqlite3.connect(copy / "klinetop.db")) as db:
+        assert db.execute("SELECT count(*) FROM candle").fetchall() == [(0,)]
+
+
+def test_an_outcome_whose_prediction_is_lost_is_left_out(sample: Sample, tmp_path: Path) -> None:
+    spoiled = sample.data
+    for number in {at for pages, _ in sample.placed["prediction"] for at in pages}:
+        spoiled = overwrite(spoiled, (number - 1) * PAGE, PAGE, "ones")
+    saved = sample.check(tmp_path, spoiled)
+    assert (saved["prediction"], saved["outcome"]) == (set(), set())
 
 
 def test_a_candle_that_breaks_a_rule_is_refused_and_told(sample: Sample, tmp_path: Path) -> None:
