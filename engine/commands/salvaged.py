@@ -96,6 +96,9 @@ def _losses(found: Salvaged) -> list[str]:
         + (f"of the table {table}." if table else "of indexes or of no table that is known.")
         for table, count in found.unreadable.items()
     ]
+    if found.cut_off:
+        whole = found.pages + found.cut_off
+        lines.insert(0, f"Cut off: the file ends after {found.pages:,} of {whole:,} pages.")
     if found.refused:
         lines.append(f"Refused: {found.refused:,} rows that break a rule of their table.")
     lines += [_series(one) for one in found.series]

@@ -20,6 +20,7 @@ HEADER_BYTES = 100
 POINTER_ROOT, POINTER_FREE, POINTER_OVERFLOW, POINTER_OVERFLOW_MORE, POINTER_CHILD = 1, 2, 3, 4, 5
 _SIZES = tuple(1 << power for power in range(9, 17))
 _USUAL_SIZE = 4096
+_FAR_BETTER = 1.5
 _LOCK_BYTE = 1 << 30
 _SAMPLED_BYTES = 64 << 20
 _DEEPEST = 30
@@ -33,10 +34,11 @@ class PageFile:
     Memory is that of the system's file cache, and a number for each page in the log.
 
     Attributes:
-        page_size: Bytes of a page; from the header, else from the log, else from what the pages
-            look like.
+        page_size: Bytes of a page; from the log, else from the header, or from what the pages look
+            like where they contradict it.
         usable: Bytes of a page that SQLite uses.
         count: Pages.
+        cut_off: Pages that the header counts behind the end of the file.
         has_pointer_map: Whether the file tells of each page whose child it is.
     """
 
@@ -49,14 +51,13 @@ class PageFile:
         header = self._data[:HEADER_BYTES]
         self.is_header_whole = _header_page_size(header) is not None
         log = self._log = _Log(path.with_name(path.name + "-wal"))
-        self.page_size = _header_page_size(header) or log.page_size or _guessed_size(self._data)
-        if log.page_size != self.page_size:
-            log.frames.clear()
+        self.page_size = log.page_size or _likely_size(self._data, _header_page_size(header))
         reserved = header[20] if self.is_header_whole else 0
         self.usable = self.page_size - reserved
         self.count = size // self.page_size
+        self.cut_off = max(0, _counted_pages(header) - self.count)
         if log.frames:
-            self.count = log.count
+            self.count, self.cut_off = log.count, 0
         self.has_pointer_map = self._tells_parents()
 
     def __enter__(self) -> Self:
@@ -153,15 +154,32 @@ def _header_page_size(header: bytes) -> int | None:
     return size if size in _SIZES else None
 
 
-def _guessed_size(data: mmap.mmap | bytes) -> int:
-    """Return the size of page by which most pages are those of a tree."""
+def _counted_pages(header: bytes) -> int:
+    """Return how many pages the header says there are; 0 where it is not in step (section 1.3.10)."""
+    is_in_step = header[:16] == MAGIC and header[24:28] == header[92:96]
+    return int.from_bytes(header[28:32], "big") if is_in_step else 0
+
+
+def _likely_size(data: mmap.mmap | bytes, told: int | None) -> int:
+    """Return the size of page by which most pages, and the largest share of them, are a tree's.
+
+    Half the size finds as many at half the share, and twice the size half as many.
+
+    Args:
+        data: The file.
+        told: What the header says; taken unless another size fits far better.
+    """
     end = min(len(data), _SAMPLED_BYTES)
 
-    def plausible(size: int) -> int:
+    def fit(size: int) -> float:
         starts = range(size, end - size + 1, size)
-        return sum(looks_like_btree(data[at : at + size], size) for at in starts)
+        found = sum(looks_like_btree(data[at : at + size], size) for at in starts)
+        return found * found / len(starts) if starts else 0.0
 
-    return max(_SIZES, key=lambda size: (plausible(size), size == _USUAL_SIZE))
+    fits = {size: fit(size) for size in _SIZES}
+    best = max(_SIZES, key=lambda size: (fits[size], size == _USUAL_SIZE))
+    is_told = told is not None and fits[best] <= _FAR_BETTER * (fits[told] + 1)
+    return told if told is not None and is_told else best
 
 
 class _Log:

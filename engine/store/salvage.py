@@ -62,6 +62,7 @@ class Salvaged(NamedTuple):
     Attributes:
         candles: In the fresh database; `other_rows` likewise, of all other tables.
         pages: Of the damaged file.
+        cut_off: Pages that it should have behind its end.
         unreadable: How many of them are damaged, by table; "" for those of no table that is known.
         refused: Rows that could be read and break a rule of their table.
         series: Candles that are lost, by series.
@@ -73,6 +74,7 @@ class Salvaged(NamedTuple):
     candles: int
     other_rows: int
     pages: int
+    cut_off: int
     unreadable: dict[str, int]
     refused: int
     series: tuple[SeriesLoss, ...]
@@ -83,7 +85,8 @@ class Salvaged(NamedTuple):
     @property
     def is_complete(self) -> bool:
         """Whether nothing is lost."""
-        return self.is_source_known and not (self.unreadable or self.refused or self.unnamed)
+        losses = (self.cut_off, self.unreadable, self.refused, self.series, self.stretches)
+        return self.is_source_known and not any(losses) and not self.unnamed
 
 
 def salvage(
@@ -192,6 +195,7 @@ class _Rescue:
             candles=candles,
             other_rows=self._count_others(),
             pages=self._file.count,
+            cut_off=self._file.cut_off,
             unreadable=dict(sorted(self._unreadable.items())),
             refused=refused,
             series=series,
@@ -223,7 +227,9 @@ class _Rescue:
         if not (visit.page is not None and visit.page.is_whole):
             self._note_damaged(table, visit.number)
         if table == _CANDLE and not is_readable:
-            self._holes.add(visit.low, visit.high, is_leaf=visit.is_leaf is True)
+            is_behind_the_end = visit.number > self._file.count
+            is_leaf = visit.is_leaf is True or is_behind_the_end
+            self._holes.add(visit.low, visit.high, is_leaf=is_leaf)
         return is_readable
 
     def _note_damaged(self, table: str, number: int) -> None:

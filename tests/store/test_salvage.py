@@ -385,11 +385,37 @@ def test_a_file_that_never_was_a_database_is_said_and_nothing_is_made(tmp_path: 
 def test_a_cut_file_keeps_what_came_before_the_cut(sample: Sample, tmp_path: Path) -> None:
     spoiled = sample.data[: len(sample.data) * 2 // 3 + 1_000]
     source = sample.damaged(tmp_path, spoiled)
-    salvage(source, tmp_path / "fresh")
+    found = salvage(source, tmp_path / "fresh")
     saved = rows_of(tmp_path / "fresh" / "klinetop.db")
+    assert not found.is_complete
+    assert found.cut_off == sample.pages - len(spoiled) // PAGE
     whole = range(1, len(spoiled) // PAGE + 1)
     must = {row for pages, row in sample.placed["candle"] if all(at in whole for at in pages)}
     assert must <= saved["candle"]
+
+
+def test_series_behind_a_cut_are_told(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "whole", source="live") as store:
+        for symbol in ("AUSDT", "BUSDT"):
+            candles = [candle(at) for at in range(2_000)]
+            store.writer.put_candles(symbol, "1m", candles, Source.REST).result(9)
+    whole = (tmp_path / "whole" / "klinetop.db").read_bytes()
+    source = tmp_path / "cut"
+    source.mkdir()
+    (source / "klinetop.db").write_bytes(whole[: len(whole) // 2])
+    found = salvage(source, tmp_path / "fresh")
+    assert 0 < found.candles < 2_100
+    assert found.stretches[-1].before is None
+    assert not found.is_complete
+
+
+@pytest.mark.parametrize("size", [512, 2048, 8192, 65536])
+def test_a_page_size_that_the_pages_contradict_is_not_believed(
+    sample: Sample, tmp_path: Path, size: int
+) -> None:
+    header = (size % 65_535).to_bytes(2, "big")
+    spoiled = sample.data[:16] + header + sample.data[18:]
+    assert sample.check(tmp_path, spoiled) == sample.rows
 
 
 def test_progress_counts_pages_rows_and_skips(sample: Sample, tmp_path: Path) -> None:
