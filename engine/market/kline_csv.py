@@ -42,6 +42,7 @@ __all__ = [
 
 _RAW_LENGTH = 500
 _UNKNOWN = frozenset(("", "nan", "null", "none", "na", "n/a", "nil", "-", "\\n"))
+_COMMA = re.compile(r"[-+]?[0-9][0-9.]*(?:,[0-9.]+)+")
 _POWER = re.compile(r"\s*[-+]?([0-9]+)\.?([0-9]*)[eE]\+?([0-9]+)\s*")
 _FLOAT_DIGITS = 16
 _PLAIN_MS_DIGITS = 13
@@ -212,12 +213,17 @@ def _reason(cells: Sequence[str], layout: Layout) -> str | None:
         if not cells[at].strip():
             return f"{name} is empty"
         if not NUMBER.fullmatch(cells[at]) and not _is_not_finite(cells[at]):
-            return f"{name} is no number: '{cells[at].strip()[:40]}'"
+            return _no_number(name, cells[at].strip())
     for name, optional_at in zip(OPTIONAL, layout.optional, strict=True):
         cell = "" if optional_at is None else cells[optional_at].strip()
         if cell.lower() not in _UNKNOWN and not NUMBER.fullmatch(cell):
-            return f"{name} is no number: '{cell[:40]}'"
+            return _no_number(name, cell)
     return None
+
+
+def _no_number(name: str, cell: str) -> str:
+    hint = "; write numbers with a point and without thousands" if _COMMA.fullmatch(cell) else ""
+    return f"{name} is no number: '{cell[:40]}'{hint}"
 
 
 def _is_not_finite(cell: str) -> bool:

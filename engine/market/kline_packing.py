@@ -33,6 +33,7 @@ CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 600
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, ValueError)
 _BAD_ZIP = (zipfile.BadZipFile, EOFError, ValueError, struct.error, NotImplementedError)
+_ENCRYPTED = 1
 _ZIP = b"PK\x03\x04"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -178,6 +179,10 @@ def _members(archive: zipfile.ZipFile, name: str) -> Package:
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     def opened() -> IO[bytes]:
+        if info.flag_bits & _ENCRYPTED:
+            raise UnreadableKlineFile(
+                f"{info.filename} is locked by a password; unpack the archive and import the file."
+            )
         try:
             return archive.open(info)
         except (NotImplementedError, RuntimeError) as error:

@@ -28,6 +28,7 @@ _WHOLE = re.compile(r"([0-9]+)\.0*")
 _FRACTION = re.compile(r"([0-9]{10})\.([0-9]{1,9})")
 _POWER = re.compile(r"([0-9])(?:\.([0-9]+))?[eE]\+?([0-9]{1,2})")
 _COMPACT = re.compile(r"(?:19|20)[0-9]{6}(?:[0-9]{4}|[0-9]{6})?")
+_DATED = re.compile(r"[0-9].*[-/. :].*[0-9]")
 _DAY_NUMBER = re.compile(r"[0-9]{5}(?:\.[0-9]*)?")
 _CLOCK = (
     r"(?:(?:\s*[T_,]\s*|\s+|:)(?P<H>[0-9]{1,2})(?::?(?P<M>[0-9]{2})(?::?(?P<S>[0-9]{2})"
@@ -244,7 +245,10 @@ def _of_text(text: str, form: TimeForm) -> int:
         raise EitherOrder(_either_order(text, match))
     if _DAY_NUMBER.fullmatch(text):
         raise ValueError(_day_number(text))
-    raise ValueError(f"open_time is no time: '{text[:40]}'" if text else "open_time is empty")
+    if not text:
+        raise ValueError("open_time is empty")
+    hint = "; if it is one, say how it is written with --date-format" if _DATED.search(text) else ""
+    raise ValueError(f"open_time is no time: '{text[:40]}'{hint}")
 
 
 def _either_order(text: str, match: re.Match[str]) -> str:

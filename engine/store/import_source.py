@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -197,25 +198,25 @@ class _Source:
 
 
 def _spacing_fault(times: Sequence[int], grid: Interval) -> str:
-    """Say when candles mostly lie apart as those of another interval do.
+    """Say when candles mostly lie apart as those of another interval do, in any order of rows.
 
     Each five-minute-aligned row of a 1m file would pass for a 5m candle, with a false close.
     """
-    apart = Counter(
-        0 if grid.next(min(pair)) == max(pair) else abs(pair[1] - pair[0])
-        for pair in itertools.pairwise(times)
-        if pair[0] != pair[1]
-    )
-    same = max(len(times) - 1, 0) - apart.total()
-    if same >= _LEAST_PAIRS and same > apart.total():
+    same = sum(1 for before, after in itertools.pairwise(times) if before == after)
+    if same >= _LEAST_PAIRS and same > len(times) - 1 - same:
         return (
             "gives most rows the same open time as the row before: its times lack their hours, or "
             "it mixes markets; say which column tells the time with --columns open_time=NAME."
         )
-    fitting = apart.pop(0, 0)
+    pairs = list(itertools.pairwise(sorted(set(times))))
+    apart = Counter(after - before for before, after in pairs if grid.next(before) != after)
     spacing_ms, count = apart.most_common(1)[0] if apart else (0, 0)
-    if count < _LEAST_PAIRS or count <= fitting:
+    fitting = len(pairs) - apart.total()
+    finest_ms = math.gcd(*apart)  # rows of which some are missing lie apart by multiples of it
+    is_of_another = count * 2 > len(pairs) or (not fitting and finest_ms > grid.length_ms)
+    if count < _LEAST_PAIRS or not is_of_another:
         return ""
+    spacing_ms = spacing_ms if count * 2 > len(pairs) else finest_ms
     name = next((name for name, other in INTERVALS.items() if other.length_ms == spacing_ms), "")
     lie = f"{name} apart; say --interval {name}" if name else f"{spacing_ms / 1000:,g} s apart"
     return f"holds no {grid.name} candles: most of them lie {lie}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import re
 import zipfile
 from collections.abc import Callable
@@ -79,6 +80,49 @@ def test_a_file_whose_first_rows_are_all_bad_is_refused_and_stores_nothing(
         take(f"{HEADER}\n\nonce,1,1,1,1,1\n")
     result = take(f"{HEADER}\n{bad.split(chr(10), 1)[1]}{lines(0, 50)}")
     assert (result.rows, result.inserted) == (1_049, 50)
+
+
+@pytest.mark.parametrize("kept", [1, 7])
+def test_rows_in_any_order_and_with_gaps_are_of_their_interval(
+    store: Store, take: Callable[..., ImportResult], kept: int
+) -> None:
+    rows = lines(0, 1_400).splitlines(keepends=True)
+    random.Random(1).shuffle(rows)
+    assert take(f"{HEADER}\n{''.join(rows[::kept])}").inserted == len(rows[::kept])
+
+
+def test_rows_with_gaps_of_a_longer_interval_are_refused_in_any_order(
+    take: Callable[..., ImportResult],
+) -> None:
+    rows = [line(at * 5) + "\n" for at in range(400) if at % 7 not in (2, 3, 5)]
+    for order in (rows, rows[::-1], random.Random(1).sample(rows, len(rows))):
+        with pytest.raises(BadFile, match="lie 5m apart; say --interval 5m"):
+            take(f"{HEADER}\n{''.join(order)}")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("01-Jan-21,1,1,1,1,1", "with --date-format"),
+        ("2021-01-01 00:00 EST,1,1,1,1,1", "with --date-format"),
+        (f'{START_MS},"1,100.5",1,1,1,1', "a point and without thousands"),
+        (f'{START_MS},"1100,5",1,1,1,1', "a point and without thousands"),
+    ],
+)
+def test_a_refusal_says_what_to_write(
+    take: Callable[..., ImportResult], row: str, words: str
+) -> None:
+    with pytest.raises(BadFile, match=words):
+        take(f"{HEADER}\n{row}\n")
+
+
+def test_a_member_behind_a_password_is_told(take: Callable[..., ImportResult]) -> None:
+    content = bytearray(zipped({"k.csv": lines(0, 10), "l.csv": lines(10, 20)}))
+    for magic, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(magic) + at] |= 1
+    result = take(bytes(content), "k.zip")
+    assert result.inserted == 10
+    assert dict(result.left_out)["k.csv"].startswith("k.csv is locked by a password; unpack")
 
 
 def test_quarantine_takes_a_small_share_of_a_file(
