@@ -155,7 +155,7 @@ def _header_page_size(header: bytes) -> int | None:
 
 
 def _counted_pages(header: bytes) -> int:
-    """Return how many pages the header says there are; 0 where it is not in step (section 1.3.10)."""
+    """Return how many pages the header says there are; 0 where it may be old (section 1.3.7)."""
     is_in_step = header[:16] == MAGIC and header[24:28] == header[92:96]
     return int.from_bytes(header[28:32], "big") if is_in_step else 0
 
