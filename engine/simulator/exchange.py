@@ -11,7 +11,7 @@ from engine.simulator.faults import Faults
 from engine.simulator.hub import Hub
 from engine.simulator.kline_pushes import KlinePushes
 from engine.simulator.market_state import MarketState
-from engine.simulator.protocol.zones import streamed_intervals
+from engine.simulator.protocol.zones import is_made_of, streamed_intervals
 from engine.simulator.rest_candles import prepare, rest_candles
 from engine.simulator.source import ListsLater
 from engine.simulator.streams import canonical, parse_stream
@@ -296,7 +296,9 @@ class Exchange:
     async def warm(self, stream: str) -> None:
         """Fetch in a worker thread what a kline stream's open candle needs of history."""
         name = parse_stream(stream)
-        if name is not None and name.interval is not None and name.symbol in self.states:
+        if name is None or name.interval is None or name.symbol not in self.states:
+            return
+        if is_made_of(name.interval, self.source.finest):
             await prepare(self.states[name.symbol], name.interval)
 
     def snapshot(self, symbol: str, limit: int) -> tuple[int, list[Level], list[Level]]:
@@ -320,6 +322,8 @@ class Exchange:
 
     def push_candle(self, symbol: str, interval: Interval) -> None:
         """Send the open candle of one kline stream."""
+        if not self._streams(f"{self._stems[symbol]}@kline_{interval.name}", interval):
+            return
         candle = self.states[symbol].open_candle(interval)
         if candle is not None:
             self._publish_candle(symbol, interval, candle, self._now_ms)
@@ -346,18 +350,21 @@ class Exchange:
     def _publish_longer(self, symbol: str, state: MarketState, boundary_ms: int) -> None:
         for interval in _LONGER:
             name = f"{self._stems[symbol]}@kline_{interval.name}"
-            if interval.length_ms <= state.base.length_ms or not self.derives(name):
+            if interval.length_ms <= state.base.length_ms or not self._streams(name, interval):
                 continue
             if interval.is_aligned(boundary_ms):
                 candle = state.closing_candle(interval, boundary_ms)
                 if candle is not None:
                     self._publish_candle(symbol, interval, candle, boundary_ms)
 
+    def _streams(self, name: str, interval: Interval) -> bool:
+        return self.derives(name) and is_made_of(interval, self.source.finest)
+
     def _publish_candle(
         self, symbol: str, interval: Interval, candle: Candle, event_time_ms: int
     ) -> None:
         name = f"{self._stems[symbol]}@kline_{interval.name}"
-        if not self.derives(name) or interval.length_ms < self._finest_ms:
+        if not self._streams(name, interval):
             return
         last = self.states[symbol].last_trade
         last_id = last.trade_id if last else -1

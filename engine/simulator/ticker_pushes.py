@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.market.interval import MINUTE_MS
 from engine.simulator import wire
 from engine.simulator.protocol.rolling import RollingWindow, window_ms, window_open_ms
 from engine.simulator.protocol.rules import reference_price
@@ -69,6 +70,9 @@ class TickerPushes:
         return write(symbol, day, now_ms)
 
     def _rolling(self, symbol: str, size: str, state: MarketState, now_ms: int) -> bytes | None:
+        length_ms = window_ms(size) or 0
+        if MINUTE_MS < state.base.length_ms >= length_ms:
+            return None  # of windows as short as its candles a kline file knows nothing
         window = self._windows.setdefault((symbol, size), RollingWindow(state))
-        stats = window.ticker(window_open_ms(window_ms(size) or 0, now_ms), now_ms)
+        stats = window.ticker(window_open_ms(length_ms, now_ms), now_ms)
         return None if stats is None else wire.rolling_ticker(symbol, size, stats, now_ms)

@@ -21,10 +21,15 @@ from engine.market.candle import Candle
 from engine.market.interval import INTERVALS
 from engine.market.kline_csv import COLUMNS
 from engine.simulator.kline_file import load_kline_files
+from engine.simulator.market_state import MarketState
+from engine.simulator.protocol.zones import is_made_of
+from engine.simulator.pump import Pump
 from engine.simulator.replay import ReplayError, is_kline_replay, open_replay
 from engine.simulator.replay_book import MadeUpBook
 from engine.simulator.replay_fills import derive_fills
 from engine.simulator.server import serve
+from engine.simulator.streams import parse_stream
+from engine.simulator.ticker_pushes import TickerPushes
 
 MINUTE_MS = 60_000
 FIRST_MS = 1_733_011_200_000  # 2024-12-01 00:00 UTC
@@ -483,3 +488,69 @@ def test_made_up_trades_meet_the_real_candles():
         assert sum(Decimal(repr(f.quantity)) for f in fills) == Decimal(repr(candle.volume))
         quote = math.fsum(fill.price * fill.quantity for fill in fills)
         assert math.isclose(quote, candle.quote_volume, rel_tol=1e-8)
+
+
+# -- streams -------------------------------------------------------------------------------------
+
+
+async def test_streams_say_what_a_file_of_quarters_can_tell(tmp_path):
+    path = write(
+        tmp_path / "TESTUSDT_15m.csv",
+        [row(n, length_ms=15 * MINUTE_MS, known_sides=True) for n in range(200)],
+    )
+    told = ["kline_15m", "kline_4h@+08:00", "kline_6h@+08:00", "kline_1d@+08:00", "ticker_1h",
+            "ticker_4h", "ticker", "avgPrice", "referencePrice", "depth5@1000ms"]  # fmt: skip
+    silent = ["kline_1s", "kline_1m", "kline_5m@+08:00"]
+    async with playing(path, "2024-12-02 12:00", math.inf) as (running, http):
+        exchange = running.exchange
+        names = [f"testusdt@{kind}" for kind in told + silent]
+        url = f"{running.stream_url}/stream?streams={'/'.join(names)}&timeUnit=MICROSECOND"
+        async with asyncio.timeout(IN_TIME_S), http.ws_connect(url, max_msg_size=0) as socket:
+            await running.ended
+            pump = Pump(exchange)
+            pump.push_tickers()
+            pump.push_depth(fast=False)
+            for seconds in (True, False):
+                pump.push_candles(seconds=seconds)
+            await socket.send_str('{"method":"GET_PROPERTY","params":["combined"],"id":1}')
+            heard = {}
+            while True:
+                message = json.loads((await socket.receive()).data)
+                if "id" in message:
+                    break
+                heard[message["stream"]] = message["data"]
+    assert heard.keys() == {f"testusdt@{kind}" for kind in told}
+    assert heard["testusdt@ticker_1h"]["O"] % 1000 == 0
+    assert heard["testusdt@kline_15m"]["k"]["T"] % 1000 == 999
+
+
+@pytest.mark.parametrize(
+    ("finest", "told", "silent"),
+    [
+        ("1s", ["1s", "1M", "1w@+08:00"], []),
+        ("1h", ["1h", "6h@+08:00", "1M@+08:00"], ["1s", "30m"]),
+        ("8h", ["8h", "1d@+08:00"], ["12h", "12h@+08:00", "6h"]),
+        ("1d", ["1d", "3d", "1w", "1M"], ["1d@+08:00", "1M@+08:00", "12h"]),
+        ("3d", ["3d"], ["1w", "1M"]),
+    ],
+)
+def test_candles_that_cut_those_of_the_file_are_not_streamed(finest, told, silent):
+    for names, is_told in ((told, True), (silent, False)):
+        for name in names:
+            stream = parse_stream(f"testusdt@kline_{name}")
+            assert is_made_of(stream.interval, INTERVALS[finest]) is is_told, name
+
+
+def test_windows_as_short_as_the_candles_are_not_told(tmp_path):
+    path = write(
+        tmp_path / "TESTUSDT_1h.csv", [row(n, length_ms=60 * MINUTE_MS) for n in range(100)]
+    )
+    source = open_replay([path], start="2024-12-03 00:00", start_ms=None)
+    state = MarketState(source.symbols()[0], source, source.start_ms)
+    state.load()
+    pushes = TickerPushes({"TESTUSDT": state})
+    now_ms = source.start_ms + 1
+    assert pushes.payload(parse_stream("testusdt@ticker_1h"), now_ms) is None
+    assert pushes.payload(parse_stream("!ticker_1h@arr"), now_ms) is None
+    four = json.loads(pushes.payload(parse_stream("testusdt@ticker_4h"), now_ms))
+    assert four["n"] == sum(row(n)[8] for n in range(44, 48))

@@ -14,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from engine.simulator.pump import Pump
 from engine.simulator.recording import Line, Unread, combined, merged, read_lines
 from engine.simulator.replay import ReplayError, open_replay
 from engine.simulator.server import serve
@@ -418,6 +419,43 @@ async def test_streams_of_the_recording_are_never_derived_as_well(tmp_path):
     klines = [frame for frame in frames if "@kline" in frame]
     assert klines == [json.dumps(recorded, separators=(",", ":"))]
     assert float(rows[0][4]) == 1.0
+
+
+async def test_a_recorded_stream_is_had_by_each_of_its_names(tmp_path):
+    slow = diff(101, 103, BEGIN_MS + 500, [("99.00", "1.0")])
+    slow["stream"] = "testusdt@depth@1000ms"
+    path = write(
+        tmp_path / "rec.txt",
+        [
+            (BEGIN_MS, trade(1, BEGIN_MS, "2.0")),
+            (BEGIN_MS + 200, snapshot(100, [("98.00", "3.0")], [("101.00", "4.0")])),
+            (BEGIN_MS + 500, slow),
+        ],
+    )
+    names = ["testusdt@depth", "testusdt@depth@1000ms"]
+    async with playing([path]) as (running, http):
+        frames = [json.loads(f) for f in await listen_to_the_end(running, http, names)]
+        book = await get(running, http, "depth?symbol=TESTUSDT")
+    assert frames == [wrap(name, slow["data"]) for name in names]
+    assert book["lastUpdateId"] == 103
+
+
+async def test_a_recording_without_a_book_or_a_price_invents_none(tmp_path):
+    path = write(tmp_path / "rec.txt", [(BEGIN_MS, top(5, "1.0", "2.0"))])
+    kinds = ["depth", "depth5", "depth10@100ms", "ticker", "ticker_1h", "avgPrice",
+             "referencePrice", "kline_1m", "kline_1d@+08:00"]  # fmt: skip
+    names = [f"testusdt@{kind}" for kind in kinds] + ["!miniTicker@arr", "!ticker_1d@arr"]
+    async with playing([path]) as (running, http):
+        url = f"{running.stream_url}/stream?streams={'/'.join(names)}"
+        async with asyncio.timeout(IN_TIME_S), http.ws_connect(url) as socket:
+            await running.ended
+            pump = Pump(running.exchange)
+            pump.push_tickers()
+            for flag in (True, False):
+                pump.push_depth(fast=flag)
+                pump.push_candles(seconds=flag)
+            await socket.send_str('{"method":"GET_PROPERTY","params":["combined"],"id":1}')
+            assert (await socket.receive_json())["id"] == 1
 
 
 # -- the real session ----------------------------------------------------------------------------

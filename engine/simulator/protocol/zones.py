@@ -50,6 +50,14 @@ def told_name(interval: Interval) -> str:
     return interval.base.name if isinstance(interval, ShiftedInterval) else interval.name
 
 
+def is_made_of(interval: Interval, finest: Interval) -> bool:
+    """Tell whether candles of `interval`, on its zone's grid, are whole ones of `finest` joined."""
+    if told_name(interval) == "1M" and finest.name in ("3d", "1w"):
+        return False
+    offset_ms = interval.offset_ms if isinstance(interval, ShiftedInterval) else 0
+    return interval.length_ms % finest.length_ms == 0 == offset_ms % finest.length_ms
+
+
 def streamed_intervals() -> tuple[Interval, ...]:
     """Return the intervals of all kline streams: those of UTC, and others of UTC+8."""
     utc = tuple(INTERVALS.values())
