@@ -137,6 +137,15 @@ async def test_signed_requests_and_orders(start, caplog):
             assert f"refused {method}" in caplog.text
 
 
+async def test_a_session_says_that_nobody_has_logged_on(start):
+    client = await start()
+    async with api(client, "?timeUnit=MICROSECOND") as ask:
+        for method in ("session.status", "session.logout"):
+            answer = (await ask(method))["result"]
+            assert answer["apiKey"] is None
+            assert 10**15 < answer["connectedSince"] <= answer["serverTime"]
+
+
 async def test_faults_reach_it(start):
     client = await start()
     async with client.socket("/ws-api/v3") as socket:

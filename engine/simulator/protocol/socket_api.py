@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.simulator.rest import RestApi
 
 _CONNECT_WEIGHT = 2
+_SESSION_WEIGHT = 2
 _PATHS = {
     "ping": "ping",
     "time": "time",
@@ -56,6 +57,7 @@ _PATHS = {
     "myPreventedMatches": "myPreventedMatches",
     "myFilters": "myFilters",
 }
+_SESSION = frozenset({"session.status", "session.logout"})
 _REFUSED = ("order.", "orderList.", "sor.", "openOrders.", "session.", "userDataStream.")
 _log = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ class SocketApi:
         self._limits = limits
         self._rest = rest
         self._address = request.remote or ""
+        self._connected_ms = exchange.now_ms
         self._tells_limits = request.query.get("returnRateLimits", "true") != "false"
         self.in_microseconds = wants_microseconds(request.query.get("timeUnit"))
         rest.charge(self._address, _CONNECT_WEIGHT)
@@ -106,6 +109,8 @@ class SocketApi:
     async def _result(self, request: dict[str, Any], params: dict[str, Any]) -> msgspec.Raw:
         method = request["method"].removeprefix("v3/")
         texts = {name: _text(value) for name, value in params.items()}
+        if method in _SESSION:
+            return self._session()
         path = _PATHS.get(method)
         if path is None:
             self._refuse(method, texts)
@@ -119,6 +124,20 @@ class SocketApi:
             in_micros=self.in_microseconds,
         )
         return msgspec.Raw(body)
+
+    def _session(self) -> msgspec.Raw:
+        """Say that nobody has logged on."""
+        self._rest.charge(self._address, _SESSION_WEIGHT)
+        unit = 1000 if self.in_microseconds else 1
+        answer = {
+            "apiKey": None,
+            "authorizedSince": None,
+            "connectedSince": self._connected_ms * unit,
+            "returnRateLimits": self._tells_limits,
+            "serverTime": self._exchange.now_ms * unit,
+            "userDataStream": False,
+        }
+        return msgspec.Raw(msgspec.json.encode(answer))
 
     def _refuse(self, method: str, texts: dict[str, str]) -> NoReturn:
         """Refuse what would trade, log on or listen to an account, and what does not exist.
