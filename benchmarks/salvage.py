@@ -33,6 +33,9 @@ started = time.perf_counter()
 found = salvage(Path(sys.argv[1]), Path(sys.argv[2]))
 took_s = time.perf_counter() - started
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if Path("/proc/self/status").exists():  # ru_maxrss starts with the parent's
+    text = Path("/proc/self/status").read_text()
+    peak = int(text.partition("VmHWM:")[2].split()[0])
 print(json.dumps({"s": took_s, "peak": peak, "candles": found.candles,
     "pages": sum(found.unreadable.values())}))
 """
