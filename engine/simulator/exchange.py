@@ -64,7 +64,7 @@ class Exchange:
         self.settle_book: Callable[[str], None] = _nothing_of
         self.has_ended = False
         self._stems = {name: name.lower() for name in self.infos}
-        self._recorded = frozenset(map(canonical, source.recorded_streams))
+        self._recorded = source.recorded_streams
         self._finest_ms = source.finest.length_ms
         self._klines = KlinePushes(self.hub, self.faults.klines)
         self._now_ms = source.start_ms

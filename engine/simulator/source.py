@@ -41,7 +41,10 @@ class Source(Protocol):
 
     @property
     def recorded_streams(self) -> frozenset[str]:
-        """Streams that the source sends itself (`Exchange.verbatim`), so that none is derived."""
+        """Streams that the source sends itself (`Exchange.verbatim`), so that none is derived.
+
+        By the names that `streams.canonical` gives.
+        """
         ...
 
     @property
