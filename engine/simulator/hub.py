@@ -10,7 +10,7 @@ from engine.simulator.protocol.event_times import event_in_microseconds
 from engine.simulator.streams import canonical, parse_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from engine.simulator.faults import Faults
 
@@ -125,23 +125,14 @@ class Hub:
             for listener in listeners:
                 form = listener.combined, listener.in_microseconds
                 if form not in frames:
-                    frames[form] = _framed(name, payloads, *form)
+                    frames[form] = b"".join([_framed(name, text, *form) for text in payloads])
                 listener.send(frames[form])
             self.published += len(listeners) * len(payloads)
 
 
-def _framed(
-    stream: str,
-    payloads: Sequence[bytes],
-    combined: bool,
-    in_micros: bool,
-) -> bytes:
-    texts: Iterable[bytes] = payloads
-    if in_micros:
-        texts = map(event_in_microseconds, texts)
-    if combined:
-        texts = (combined_payload(stream, text) for text in texts)
-    return b"".join(map(text_frame, texts))
+def _framed(stream: str, payload: bytes, combined: bool, in_micros: bool) -> bytes:
+    text = event_in_microseconds(payload) if in_micros else payload
+    return text_frame(combined_payload(stream, text) if combined else text)
 
 
 def _book_of(stream: str) -> str:
