@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import logging
 import os
 import signal
 import sys
 import threading
+import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOP_LIMIT_S = 50.0
+TELL_LIMIT_S = 2.0
 EXIT_STUCK = 1
 
 
@@ -62,8 +63,20 @@ class StopRequest:
         self.ask()
 
     def _end(self) -> None:
-        try:
-            log.critical("the engine did not stop within %.0f s and is ended", self._limit_s)
-            faulthandler.dump_traceback(file=sys.stderr)
-        finally:
-            os._exit(EXIT_STUCK)
+        teller = threading.Thread(target=_tell, args=(self._limit_s,), daemon=True)
+        teller.start()
+        teller.join(TELL_LIMIT_S)
+        os._exit(EXIT_STUCK)
+
+
+def _tell(limit_s: float) -> None:
+    """Say that and where the process hung; it may hang in writing to the same place itself."""
+    frames = sys._current_frames()
+    del frames[threading.get_ident()]
+    stacks = (
+        f"Thread {number}, most recent call last:\n{''.join(traceback.format_stack(frame))}"
+        for number, frame in frames.items()
+    )
+    log.critical(
+        "the engine did not stop within %.0f s and is ended\n%s", limit_s, "\n".join(stacks)
+    )

@@ -64,7 +64,29 @@ def test_a_stop_that_hangs_ends_by_force_and_says_where_it_hung(what: str) -> No
     status, errors = _run(_STUCK[what], signal.SIGTERM)
     assert status == 1
     assert "the engine did not stop within 0 s and is ended" in errors
-    assert "most recent call first" in errors
+    assert "most recent call last" in errors
+
+
+def test_an_engine_that_hangs_in_writing_its_log_ends_too() -> None:
+    body = """
+        import logging
+        log = logging.getLogger("engine")
+        while True:
+            log.error("nobody reads this " * 1000)
+    """
+    script = textwrap.dedent(_HEAD) + textwrap.indent(textwrap.dedent(body), "    ")
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{script}\nasyncio.run(main())\n"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        try:
+            process.terminate()
+            assert process.wait(60) == 1
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
