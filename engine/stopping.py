@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
-import sys
+import tempfile
 import threading
-import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,12 +71,8 @@ class StopRequest:
 
 def _tell(limit_s: float) -> None:
     """Say that and where the process hung; it may hang in writing to the same place itself."""
-    frames = sys._current_frames()
-    del frames[threading.get_ident()]
-    stacks = (
-        f"Thread {number}, most recent call last:\n{''.join(traceback.format_stack(frame))}"
-        for number, frame in frames.items()
-    )
-    log.critical(
-        "the engine did not stop within %.0f s and is ended\n%s", limit_s, "\n".join(stacks)
-    )
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+        faulthandler.dump_traceback(file)
+        file.seek(0)
+        stacks = file.read()
+    log.critical("the engine did not stop within %.0f s and is ended\n%s", limit_s, stacks)

@@ -64,7 +64,7 @@ def test_a_stop_that_hangs_ends_by_force_and_says_where_it_hung(what: str) -> No
     status, errors = _run(_STUCK[what], signal.SIGTERM)
     assert status == 1
     assert "the engine did not stop within 0 s and is ended" in errors
-    assert "most recent call last" in errors
+    assert "most recent call first" in errors
 
 
 def test_an_engine_that_hangs_in_writing_its_log_ends_too() -> None:
