@@ -98,7 +98,14 @@ def odd_entry(raw: bytes, reason: str) -> OddEntry:
     """Return an entry that is left out, with the name that it gives itself."""
     text = raw.decode(errors="replace")
     name = _name_of(raw)
-    return OddEntry(name or text[:40], reason[:200], text[:RAW_KEPT], is_named=bool(name))
+    return OddEntry(
+        _plain(name or text)[:40], _plain(reason)[:200], text[:RAW_KEPT], is_named=bool(name)
+    )
+
+
+def _plain(text: str) -> str:
+    """Return a text from outside without what a terminal would take for commands."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _name_of(raw: bytes) -> str:

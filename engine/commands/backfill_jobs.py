@@ -63,14 +63,14 @@ async def one(settings: Settings, symbol: str, interval: str, start_ms: int, end
     async with exchange(settings) as rest:
         await rest.symbols([symbol])
         with own_store(settings) as store:
-            async with _own_history(settings, rest, store) as history:
+            async with _own_history(settings, rest, store) as (history, keeping):
                 work = history.request(symbol, interval, start_ms, end_ms)
 
                 async def look() -> dict[str, Any]:
                     progress = _progress(history)
                     return {"state": "done" if work.done() else "running", **progress}
 
-                await _watch(look)
+                await _watch(look, keeping)
                 return await work
 
 
@@ -144,7 +144,7 @@ async def _many_alone(
     async with exchange(settings) as rest:
         await rest.server_time()
         with own_store(settings) as store:
-            async with _own_history(settings, rest, store) as history:
+            async with _own_history(settings, rest, store) as (history, keeping):
                 jobs = Jobs(rest, store, history, _say_trouble)
                 try:
                     number, markets = await jobs.add(
@@ -163,7 +163,7 @@ async def _many_alone(
                 assert job is not None
                 work = asyncio.create_task(jobs.do(job))
                 try:
-                    return _result(await _watch(look))
+                    return _result(await _watch(look, keeping, work))
                 except asyncio.CancelledError:
                     say(
                         "Interrupted; what was fetched is stored. The next engine on this data "
@@ -178,8 +178,8 @@ async def _many_alone(
 @asynccontextmanager
 async def _own_history(
     settings: Settings, rest: RestClient, store: Store
-) -> AsyncIterator[HistoryKeeper]:
-    """Run a history keeper without an engine."""
+) -> AsyncIterator[tuple[HistoryKeeper, asyncio.Task[None]]]:
+    """Run a history keeper without an engine; gives the task that it runs in, too."""
     from engine.binance.clock import ExchangeClock
     from engine.capture.board import Board
     from engine.capture.history import HistoryKeeper
@@ -188,20 +188,26 @@ async def _own_history(
     history = HistoryKeeper(rest, store, Board(), _Direct(store.writer), clock)
     work = asyncio.create_task(history.run())
     try:
-        yield history
+        yield history, work
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
 
 
-async def _watch(look: Look) -> dict[str, Any]:
-    """Show the progress on stderr until the work has ended; returns the last figures."""
+async def _watch(look: Look, *workers: asyncio.Task[None]) -> dict[str, Any]:
+    """Show the progress on stderr until the work has ended; returns the last figures.
+
+    What one of `workers` raises is raised: the work would never end.
+    """
     show = _Bar() if sys.stderr.isatty() else _Lines()
     try:
         while True:
             figures = await look()
             if figures["state"] in _ENDED:
                 return figures
+            for worker in workers:
+                if worker.done():
+                    worker.result()
             show.tell(figures)
             await asyncio.sleep(LOOK_EVERY_S)
     finally:

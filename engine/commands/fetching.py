@@ -7,6 +7,8 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.commands.output import say
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -37,10 +39,16 @@ def own_store(settings: Settings) -> Iterator[Store]:
 
 @asynccontextmanager
 async def exchange(settings: Settings) -> AsyncIterator[RestClient]:
-    """Open a REST client on the exchange of the settings, and close it afterwards."""
+    """Open a REST client on the exchange of the settings, and close it afterwards.
+
+    What it can not understand of the exchange's lists is told on stderr.
+    """
+    from engine.binance.lists import left_out_sentence
     from engine.binance.rest import RestClient
 
-    client = RestClient(settings.rest_url)
+    client = RestClient(
+        settings.rest_url, on_odd=lambda what, odd: say(left_out_sentence(what, odd))
+    )
     try:
         yield client
     finally:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from engine.capture.history import HistoryKeeper
 from engine.commands.backfill_jobs import duration, progress_line
 from engine.service import contract
 from engine.store import Store, gaps
@@ -100,3 +106,73 @@ def test_progress_in_words() -> None:
     assert [duration(s) for s in (45, 600, 12_000, 200_000)] == [
         "45 s", "10 min", "3 h 20 min", "2 d 7 h"
     ]  # fmt: skip
+
+
+def _market(name: str, step: object) -> dict[str, Any]:
+    price = {"filterType": "PRICE_FILTER", "tickSize": step}
+    facts = {"status": "TRADING", "baseAsset": name[:3], "quoteAsset": "USDT"}
+    return {"symbol": name, **facts, "filters": [price]}
+
+
+class _OddExchange(BaseHTTPRequestHandler):
+    """Knows a good and an odd market, and has one row of candles that is none."""
+
+    def do_GET(self) -> None:
+        where = urlsplit(self.path)
+        asked = {
+            key: int(values[0]) for key, values in parse_qs(where.query).items() if "Time" in key
+        }
+        now_ms = time.time_ns() // 1_000_000
+        body: Any = {"serverTime": now_ms}
+        if where.path.endswith("exchangeInfo"):
+            markets = [_market("BTCUSDT", "0.01"), _market("O\x1b[31mDD", 0.01)]
+            body |= {"timezone": "UTC", "rateLimits": [], "symbols": markets}
+        elif where.path.endswith("klines"):
+            first_ms = -(-asked["startTime"] // MINUTE_MS) * MINUTE_MS
+            last_ms = min(asked.get("endTime", now_ms), now_ms)
+            numbers = ("1.5", 0, "150", 10, "0.5", "50", "0")
+            body = [
+                [at_ms, "9", "9", "9", "9", numbers[0], at_ms + MINUTE_MS - 1, *numbers[2:]]
+                for at_ms in range(first_ms, last_ms, MINUTE_MS)
+            ]
+            body[1] = None
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def odd_exchange() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _OddExchange) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_what_a_backfill_leaves_out_is_told(klinetop: Any, odd_exchange: str) -> None:
+    found = klinetop("backfill", "BTCUSDT", "--days", "0.01", "--rest-url", odd_exchange)
+    assert found.status == 0
+    assert "exchangeInfo holds an entry that can not be understood: O\\x1b[31mDD" in found.err
+    assert "candles of BTCUSDT holds an entry that can not be understood: null" in found.err
+    assert "\x1b" not in found.err
+
+
+def test_a_backfill_whose_worker_fails_ends(
+    klinetop: Any, odd_exchange: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(_: HistoryKeeper) -> None:
+        raise ArithmeticError("seven")
+
+    monkeypatch.setattr(HistoryKeeper, "run", run)
+    for what in (("BTCUSDT",), ("--markets", "BTCUSDT")):
+        found = klinetop("backfill", *what, "--days", "0.01", "--rest-url", odd_exchange)
+        assert found.status == 1
+        assert "ArithmeticError: seven" in found.err
