@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.market.interval import DAY_MS
 from engine.store.btree_page import INDEX_LEAF, Page, looks_like_btree
-from engine.store.database import DATABASE_NAME, open_for_writing
+from engine.store.database import DATABASE_NAME
 from engine.store.errors import NoDatabase, StoreError
+from engine.store.fresh_database import transaction, whole_or_none
 from engine.store.losses import Holes
 from engine.store.page_file import PageFile
 from engine.store.page_map import PageMap
@@ -27,7 +27,7 @@ from engine.store.values import SOURCE_NAMES, Source
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from engine.store.btree_page import Cell
@@ -107,6 +107,7 @@ def salvage(
 
     Raises:
         StoreError: when nothing in the file looks like a database, or `target` has one.
+        WriteRefused: when the disk of `target` fails; it holds no database then.
     """
     path = directory / DATABASE_NAME
     if not path.is_file():
@@ -123,7 +124,7 @@ def salvage(
         with _Rescue(file, progress) as rescue:
             stamp = rescue.stamp()
             kind, note = (stamp["source"], stamp.get("source_note", "")) if stamp else source
-            with closing(open_for_writing(target, kind, note)) as fresh:
+            with whole_or_none(target, kind, note) as fresh:
                 return rescue.run(fresh, is_source_known=bool(stamp))
 
 
@@ -183,7 +184,7 @@ class _Rescue:
         refused = sum((self._read - self._added).values())
         self._strays()
         self._flush()
-        with _transaction(fresh):
+        with transaction(fresh):
             self._keep_outcomes()
             unnamed = self._name_symbols()
             candles = self._recount()
@@ -332,7 +333,7 @@ class _Rescue:
             self._flush()
 
     def _flush(self) -> None:
-        with _transaction(self._fresh):
+        with transaction(self._fresh):
             for (table, count), rows in self._rows.items():
                 text = self._layouts[table].insert(count)
                 if table == _OUTCOME:
@@ -458,14 +459,3 @@ def _distinct_symbols(table: str) -> str:
         f" SELECT (SELECT min(symbol_id) FROM {table} WHERE symbol_id > found.id) FROM found"
         " WHERE id IS NOT NULL) SELECT id FROM found WHERE id IS NOT NULL"
     )
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from engine.market.candle import Candle
 from engine.store import Source, Store, StoreError
 from engine.store.database import open_for_writing
+from engine.store.errors import WriteRefused
+from engine.store.fresh_database import PARTIAL_NAME
 from engine.store.page_file import PageFile
 from engine.store.page_map import PageMap
 from engine.store.record_layout import layouts
@@ -426,6 +428,35 @@ def test_progress_counts_pages_rows_and_skips(sample: Sample, tmp_path: Path) ->
     assert told[-1].rows > 2_000
     assert told[-1].unreadable >= 10
     assert [one.pages for one in told] == sorted(one.pages for one in told)
+
+
+def test_a_salvage_that_breaks_off_leaves_no_database(sample: Sample, tmp_path: Path) -> None:
+    source, fresh = sample.damaged(tmp_path, sample.data), tmp_path / "fresh"
+
+    def interrupt(progress: SalvageProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        salvage(source, fresh, interrupt)
+    assert list(fresh.iterdir()) == []
+    (fresh / PARTIAL_NAME).mkdir()
+    (fresh / PARTIAL_NAME / "klinetop.db").write_bytes(b"of one that was killed")
+    assert salvage(source, fresh).is_complete
+    assert [path.name for path in fresh.iterdir()] == ["klinetop.db"]
+
+
+def test_a_full_disk_is_said_and_leaves_no_database(
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(directory: Path, source: str, note: str) -> sqlite3.Connection:
+        connection = open_for_writing(directory, source, note)
+        connection.execute("PRAGMA max_page_count = 60")
+        return connection
+
+    monkeypatch.setattr("engine.store.fresh_database.open_for_writing", opened)
+    with pytest.raises(WriteRefused, match=r"can not be written to .*is full.*make room there"):
+        salvage(sample.damaged(tmp_path, sample.data), tmp_path / "fresh")
+    assert list((tmp_path / "fresh").iterdir()) == []
 
 
 def test_a_source_that_is_lost_is_taken_as_told(sample: Sample, tmp_path: Path) -> None:
