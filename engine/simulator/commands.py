@@ -83,7 +83,7 @@ def check_names(names: Iterable[str]) -> None:
 def _parse(text: bytes) -> dict[str, Any]:
     try:
         command = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise CommandError(3, "Invalid JSON: expected value at line 1 column 1") from None
     if not isinstance(command, dict):
         raise CommandError(2, "Invalid request: request must be an object")

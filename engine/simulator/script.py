@@ -139,7 +139,7 @@ def parse_step(text: str | bytes) -> AnyStep:
 def _step(text: str | bytes, place: str) -> AnyStep:
     try:
         step: AnyStep = _decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ScriptError(f"In {place}: {_told(error)}{_hint(error)}") from None
     return step
 

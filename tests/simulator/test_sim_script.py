@@ -83,6 +83,11 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, text, words):
     assert str(told.value).endswith(".")
 
 
+def test_a_step_that_is_too_deep_is_told_in_a_sentence():
+    with pytest.raises(ScriptError, match="recursion depth"):
+        parse_step('{"x":' + "[" * 3000)
+
+
 def test_a_file_that_is_not_there_and_a_market_that_is_not(tmp_path):
     with pytest.raises(ScriptError, match="can not be read"):
         Script.read(tmp_path / "nope.toml")

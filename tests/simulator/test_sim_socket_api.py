@@ -153,3 +153,13 @@ async def test_faults_reach_it(start):
         await socket.receive_json()
         assert client.running.faults.drop_connections() == 1
         assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+
+
+async def test_json_that_is_too_deep_is_invalid_json(start):
+    client = await start()
+    async with client.socket("/ws-api/v3") as socket:
+        await socket.send_str("[" * 3000)
+        answer = await socket.receive_json()
+        assert (answer["status"], answer["error"]["code"]) == (400, -1135)
+        await socket.send_json({"id": 1, "method": "ping"})
+        assert (await socket.receive_json())["result"] == {}

@@ -164,6 +164,7 @@ async def test_commands(start, receive):
     ("text", "code", "message"),
     [
         ("{", 3, "Invalid JSON"),
+        pytest.param("[" * 3000, 3, "Invalid JSON", id="too deep"),
         ('{"method":"SUBSCRIB","params":[],"id":1}', 2, "unknown variant SUBSCRIB"),
         ('{"method":"SUBSCRIBE","id":1}', 2, "missing field `params`"),
         ('{"method":"SUBSCRIBE","params":[1],"id":1}', 2, "expected a string"),

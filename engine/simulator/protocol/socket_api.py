@@ -177,7 +177,7 @@ class SocketApi:
 def _decoded(text: bytes) -> dict[str, Any]:
     try:
         request = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise ApiError(-1135, "Invalid JSON Request") from None
     if not isinstance(request, dict) or not isinstance(request.get("method"), str):
         raise ApiError(-1135, "Invalid JSON Request")
