@@ -189,7 +189,7 @@ class RestApi:
         raise no_permission()
 
     async def _refuse_order(self, request: web.Request) -> NoReturn:
-        log_order(request)
+        log_order(request.method, request.path)
         body = (await request.read()).decode(errors="replace")
         params = MultiDict([*request.query.items(), *parse_qsl(body, keep_blank_values=True)])
         self.refuse_order(request.headers, request.rel_url.raw_query_string, body, params)

@@ -1,3 +1,4 @@
+import asyncio
 import functools
 import hashlib
 import hmac
@@ -10,6 +11,7 @@ from binance.exceptions import BinanceAPIException
 from Crypto.PublicKey import ECC, RSA
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from yarl import URL
 
 from engine.simulator.protocol.keys import ApiKey, KeyFault, make_key, read_key
 from engine.simulator.protocol.signing import signed_payload
@@ -136,6 +138,43 @@ async def test_orders_are_refused_in_the_exchanges_words_and_logged(start, key, 
     told = [record.getMessage() for record in caplog.records if "takes no orders" in record.msg]
     assert len(told) == 4
     assert told[0].startswith("refused POST /api/v3/order:")
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PUT", "PATCH"])
+@pytest.mark.parametrize(
+    ("path", "status", "shown"),
+    [
+        ("/api/v3/order/", 401, "/api/v3/order/"),
+        ("/api/v3/%6Frder", 401, "/api/v3/order"),
+        ("/api/v3/Order", 404, "/api/v3/Order"),
+        ("//api/v3/order", 404, "//api/v3/order"),
+        ("/fapi/v1/order", 404, "/fapi/v1/order"),
+        ("/api/v3/order/%0A%1B[31m%E2%80%AE", 404, r"/api/v3/order/\n\x1b[31m\u202e"),
+        ("/sapi/v1/" + "x" * 5000, 401, "/sapi/v1/" + "x" * 191),
+    ],
+)
+async def test_no_spelling_of_an_order_passes_or_harms_the_log(
+    start, key, caplog, method, path, status, shown
+):
+    client = await start(keys=[key])
+    text = f"timestamp={await time_of(client)}"
+    url = URL(f"{client.running.rest_url}{path}?{text}&signature={sign(text)}", encoded=True)
+    async with client.session.request(method, url, headers={"X-MBX-APIKEY": KEY}) as response:
+        assert response.status == status
+    told = [record.getMessage() for record in caplog.records if "takes no orders" in record.msg]
+    assert told == [f"refused {method} {shown}: the simulated exchange takes no orders"]
+
+
+async def test_who_leaves_in_the_middle_of_an_order_is_no_fault(start, key, caplog, eventually):
+    client = await start(keys=[key])
+    port = URL(client.running.rest_url).port
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /api/v3/order HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab")
+    await eventually(lambda: "takes no orders" in caplog.text)
+    writer.close()
+    await writer.wait_closed()
+    await time_of(client)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ async def test_signed_requests_and_orders(start, caplog):
         ):
             answer = await ask(method, params)
             assert (answer["status"], answer["error"]["code"]) == (401, code)
-            assert f"refused {method}" in caplog.text
+            assert f"refused WebSocket {method}:" in caplog.text
 
 
 async def test_a_session_says_that_nobody_has_logged_on(start):
@@ -163,3 +163,12 @@ async def test_json_that_is_too_deep_is_invalid_json(start):
         assert (answer["status"], answer["error"]["code"]) == (400, -1135)
         await socket.send_json({"id": 1, "method": "ping"})
         assert (await socket.receive_json())["result"] == {}
+
+
+async def test_an_order_is_logged_on_one_line(start, caplog):
+    client = await start()
+    async with api(client) as ask:
+        await ask("order.place\n\x1b[31m" + "x" * 900, {})
+    (told,) = [record.getMessage() for record in caplog.records if "no orders" in record.msg]
+    shown = r"order.place\n\x1b[31m" + "x" * 183
+    assert told == f"refused WebSocket {shown}: the simulated exchange takes no orders"

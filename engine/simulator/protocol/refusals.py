@@ -18,6 +18,8 @@ _JSON = "application/json"
 _ORDERS = re.compile(
     r"/api/v3/(order|orderList|sor|openOrders)(/.*)?|/sapi/v\d+/(?!userDataStream).*"
 )
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_MOST_LOGGED = 200
 _log = logging.getLogger(__name__)
 
 
@@ -26,18 +28,26 @@ def is_order(request: web.Request) -> bool:
     return request.method != "GET" and _ORDERS.fullmatch(request.path) is not None
 
 
-def log_order(request: web.Request) -> None:
-    """Take note of a request that would have traded."""
-    _log.warning("refused %s %s: the simulated exchange takes no orders", request.method,
-                 request.path)  # fmt: skip
+def log_order(method: str, target: str) -> None:
+    """Take note of a request that would have traded.
+
+    Args:
+        method: Its HTTP method, or `WebSocket`.
+        target: Its path, or its method over the WebSocket API; control characters are escaped.
+    """
+    shown = ascii(target[:_MOST_LOGGED])[1:-1]
+    _log.warning("refused %s %s: the simulated exchange takes no orders", method, shown)
 
 
 def not_found(request: web.Request, now_ms: int) -> web.Response:
     """Answer an unknown path.
 
     The wallet's gateway (`/sapi`) says so in JSON; the spot API's sends no body, except HTML to who
-    accepts it (both as seen, the exchange documents neither).
+    accepts it (both as seen, the exchange documents neither). What would write is noted as an
+    order, since a misspelt one is meant as one.
     """
+    if request.method not in _READS:
+        log_order(request.method, request.path)
     if request.path.startswith("/sapi/"):
         body = {
             "timestamp": now_ms,
@@ -77,7 +87,10 @@ def _plain(request: web.Request, status: int, words: str) -> web.Response:
 
 
 def answers_unknown(now_ms: Callable[[], int]) -> Middleware:
-    """Return a middleware that answers what has no route as the exchange does."""
+    """Return a middleware that answers what has no route as the exchange does.
+
+    A client that leaves before its request is whole gets an answer that nobody reads.
+    """
 
     @web.middleware
     async def middleware(
@@ -89,5 +102,7 @@ def answers_unknown(now_ms: Callable[[], int]) -> Middleware:
             return not_found(request, now_ms())
         except web.HTTPMethodNotAllowed:
             return wrong_method(request)
+        except ConnectionResetError:
+            return web.Response(status=400)
 
     return middleware

@@ -5,13 +5,13 @@ Format of requests, answers and errors: official WebSocket API documentation (20
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 from multidict import MultiDict
 
 from engine.simulator.errors import ApiError
+from engine.simulator.protocol.refusals import log_order
 from engine.simulator.protocol.time_unit import wants_microseconds
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ _PATHS = {
 }
 _SESSION = frozenset({"session.status", "session.logout"})
 _REFUSED = ("order.", "orderList.", "sor.", "openOrders.", "session.", "userDataStream.")
-_log = logging.getLogger(__name__)
 
 
 class SocketApi:
@@ -148,9 +147,7 @@ class SocketApi:
         self._rest.charge(self._address, 1)
         if not method.startswith(_REFUSED):
             raise ApiError(-1020, "This operation is not supported.")
-        _log.warning(
-            "refused %s of the WebSocket API: the simulated exchange takes no orders", method
-        )
+        log_order("WebSocket", method)
         key = {"X-MBX-APIKEY": texts.get("apiKey", "")}
         self._rest.refuse_order(key, _payload(texts), "", MultiDict(texts))
 
