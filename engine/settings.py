@@ -293,6 +293,10 @@ def _symbols(key: Key, names: tuple[str, ...], given: _Given) -> tuple[str, ...]
 
 def _replay_file(key: Key, path: Path, given: _Given) -> Path:
     absolute = _absolute(key, path, given)
+    if absolute.is_dir():
+        raise SettingsError(
+            f"{given.place}: {_printable(path)} is a directory; name its files to replay."
+        )
     if not absolute.is_file():
         raise SettingsError(f"{given.place}: there is no file {_printable(path)} to replay.")
     return absolute

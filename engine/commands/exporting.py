@@ -68,6 +68,8 @@ def candles(
     name = parse_interval(interval).name
     kind = _format(form, as_json=as_json, output=output)
     start_ms, end_ms = time_ms(start, "--start"), time_ms(end, "--end")
+    if start_ms is not None and end_ms is not None and end_ms <= start_ms:
+        raise CommandError("--end must lie after --start.", status=USAGE)
     reader = open_reader(settings.directory)
     try:
         market = known_symbol(reader, symbol)
@@ -90,12 +92,14 @@ def _format(form: str | None, *, as_json: bool, output: Path | None) -> str:
     """Return the format that is asked for, by option or by the file's ending.
 
     Raises:
-        CommandError: for Parquet without a file.
+        CommandError: for Parquet without a file, and for a file in a directory that is not there.
     """
     ending = output.suffix.removeprefix(".") if output is not None else ""
     kind = form or ("json" if as_json else ending if ending in ("json", "parquet") else "csv")
     if kind == "parquet" and output is None:
         raise CommandError("Parquet is no text: say --output FILE.", status=USAGE)
+    if output is not None and not output.absolute().parent.is_dir():
+        raise CommandError(f"There is no directory {output.parent} for --output.", status=USAGE)
     return kind
 
 

@@ -64,14 +64,15 @@ def known_symbol(reader: Reader, name: str) -> str:
     Raises:
         CommandError: a sentence with the nearest names that it does hold.
     """
-    from difflib import get_close_matches
+    from engine.binance.rest import near_names
 
     symbol = name.upper()
     held = reader.symbols()
     if symbol in held:
         return symbol
-    near = get_close_matches(symbol, held, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(near)}?" if near else f"it holds {_some(held)}."
+    letters = "".join(one for one in symbol if one.isalnum())
+    near = [letters] if letters in held else near_names(letters, held)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"it holds {_some(held)}."
     raise CommandError(f"The store has nothing of '{symbol}'; {hint}", status=USAGE)
 
 

@@ -68,6 +68,16 @@ def test_version(klinetop: Any) -> None:
         (("candles", "BTCUSDT", "7m"), ("no interval '7m'", "15m")),
         (("candles", "BTCUSDT", "1m", "--start", "florp"), ("--start 'florp'", "2 days ago")),
         (("candles", "BTCUSTD", "1m"), ("'BTCUSTD'", "did you mean BTCUSDT?")),
+        (("candles", "BTC/USDT", "1m"), ("'BTC/USDT'", "did you mean BTCUSDT?")),
+        (
+            ("candles", "BTCUSDT", "1m", "--start", "2024-01-02", "--end", "2024-01-01"),
+            ("--end must lie after --start",),
+        ),
+        (
+            ("candles", "BTCUSDT", "1m", "--output", "/no/such/btc.csv"),
+            ("no directory /no/such", "--output"),
+        ),
+        (("--replay", "/", "status"), ("--replay: / is a directory", "name its files")),
         (("predictions", "XYZ"), ("'XYZ'", "it holds BTCUSDT")),
         (("predictions", "BTCUSDT", "--interval", "1x"), ("no interval '1x'",)),
         (("--speed", "fast", "status"), ("--speed is 'fast'", "exchange seconds per second")),
