@@ -12,6 +12,7 @@ from engine.market.capture_figures import MarketCoverage
 from engine.market.symbol import SymbolInfo
 from engine.service import contract
 from engine.service.client import EngineMismatch, EngineProblem
+from tui.cells import width_of
 
 FULL = (160, 48)
 
@@ -421,6 +422,26 @@ async def test_help_palette_and_back(desk, app):
         await pilot.press("enter")
         await pilot.press("enter")
         await desk.until(pilot, lambda: app.model.view.focused == "ETHUSDT")
+
+
+@pytest.mark.parametrize("size", [(160, 48), (80, 24), (200, 60)])
+async def test_help_cuts_no_word_at_the_scrollbar(desk, app, size):
+    async with app.run_test(size=size) as pilot:
+        await live(desk, app, pilot)
+        await pilot.press("question_mark")
+        await desk.until(pilot, lambda: "klinetop: keys" in desk.screen_text(app))
+        page = app.screen.page
+        assert max(map(width_of, page.lines)) <= page.size.width
+
+
+async def test_a_long_notice_is_folded(desk, app):
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(desk, app, pilot)
+        words = " ".join(f"word{number}" for number in range(30))
+        app.model.state.notices.append(contract.Notice(5, "warning", words))
+        await pilot.press("n")
+        await desk.until(pilot, lambda: "notices, newest first" in desk.screen_text(app))
+        assert all(f"word{number}" in desk.screen_text(app) for number in range(30))
 
 
 async def test_another_theme_keeps_the_desk(desk, app):

@@ -58,6 +58,12 @@ def _key_lines(model: DeskModel) -> list[Line]:
 class HelpScreen(FootScreen, inherit_bindings=False):
     """The help page; it scrolls where the terminal is too low for it."""
 
+    DEFAULT_CSS = f"""
+    HelpScreen VerticalScroll {{
+        scrollbar-size-vertical: {SCROLLBAR};
+        scrollbar-gutter: stable;
+    }}
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,f1", "back", "back"),
         Binding("down,j", "scroll(1)", show=False),
@@ -97,7 +103,12 @@ class HelpScreen(FootScreen, inherit_bindings=False):
 
     def lines(self) -> list[Line]:
         """Return the page."""
-        return help_lines(self.model, self.page.size.width or self.app.size.width - SCROLLBAR)
+        return help_lines(self.model, self.page_width)
+
+    @property
+    def page_width(self) -> int:
+        """Cells of a line, beside the scrollbar."""
+        return (self.size.width or self.app.size.width) - SCROLLBAR
 
     def action_scroll(self, by: int) -> None:
         """Scroll by `by` lines."""

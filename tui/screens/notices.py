@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import textwrap
+from typing import TYPE_CHECKING, Final
 
+from tui.cells import pad, width_of
 from tui.screens.help import HelpScreen
 from tui.widgets import formats
 
@@ -12,8 +14,11 @@ if TYPE_CHECKING:
     from tui.model import DeskModel
 
 
-def notice_lines(model: DeskModel) -> list[Line]:
-    """Return one line for each notice, newest first, under a heading."""
+TEXT_LEAST: Final = 20
+
+
+def notice_lines(model: DeskModel, width: int) -> list[Line]:
+    """Return each notice in lines of `width` cells, newest first, under a heading."""
     palette = model.palette
     styles = {"warning": palette.warn, "error": palette.error}
     lines: list[Line] = [
@@ -22,13 +27,14 @@ def notice_lines(model: DeskModel) -> list[Line]:
     ]
     for notice in reversed(model.state.notices):
         style = styles.get(notice.level, palette.text)
-        lines.append(
-            (
-                (f" {formats.clock(notice.wall_ms)}  ", palette.dim),
-                (f"{notice.level:<8} ", style),
-                (notice.text, palette.text),
-            )
+        head: Line = (
+            (f" {formats.clock(notice.wall_ms)}  ", palette.dim),
+            (f"{notice.level:<8} ", style),
         )
+        room = max(TEXT_LEAST, width - width_of(head) - 1)
+        first, *others = textwrap.wrap(notice.text, room) or [""]
+        lines.append((*head, (first, palette.text)))
+        lines += [(pad(width_of(head)), (part, palette.text)) for part in others]
     if not model.state.notices:
         lines.append(((" Nothing has happened yet.", palette.dim),))
     return lines
@@ -44,4 +50,4 @@ class NoticesScreen(HelpScreen, inherit_bindings=True):
 
     def lines(self) -> list[Line]:
         """Return the page."""
-        return notice_lines(self.model)
+        return notice_lines(self.model, self.page_width)
