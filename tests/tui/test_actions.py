@@ -96,7 +96,7 @@ def test_help_explains_every_mark(desk, is_ascii):
     )
     words = ("bps", "Brier", "beside", "[46, 60]", "step", "mid", "MA10", "synced", "invented",
              "captured", "by stream", "holes", "weight", "p50/95/99", "unseen", "coin toss",
-             "DEMO", "REPLAY", "SIM")  # fmt: skip
+             "DEMO", "REPLAY", "SIM", "on the watchlist")  # fmt: skip
     for part in (*marks, *words):
         assert part in page, part
     assert not is_ascii or page.isascii()

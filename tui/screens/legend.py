@@ -83,6 +83,7 @@ def _tickers(model: DeskModel) -> list[Entry]:
     return [
         (((glyphs.dot, palette.bright),), "the market that all panes show"),
         (((glyphs.cursor, palette.bright),), "the cursor"),
+        (((glyphs.hit, palette.bright),), "on the watchlist already (where / finds markets)"),
         (((f"{glyphs.sort_up} {glyphs.sort_down}", palette.bright),),
          "sorted by this column, the smallest or the largest first"),
         (((f"{glyphs.up} {glyphs.down} {glyphs.flat}", palette.text),),
