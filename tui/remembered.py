@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -63,16 +64,18 @@ class Memory:
         self.path = directory / FILE_NAME
         self.problem = ""
         self._saved: Remembered | None = None
+        self._is_told = False
 
     def load(self) -> Remembered:
         """Return what the file holds; nothing where there is none or it is broken."""
         try:
-            with self.path.open("rb") as file:
+            # Who opens a named pipe without it waits for a writer.
+            with os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
                 found = msgspec.json.decode(file.read(MOST_BYTES), type=Remembered)
             _check(found)
         except FileNotFoundError:
             return NOTHING
-        except (OSError, msgspec.DecodeError, ValueError) as error:
+        except (OSError, msgspec.DecodeError, ValueError, RecursionError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             self.problem = f"{self.path} is not used, since it can not be read ({reason})."
             return NOTHING
@@ -82,7 +85,7 @@ class Memory:
     def save(self, now: Remembered) -> None:
         """Write `now` where it differs from what was written last.
 
-        What can not be written is told once, in `problem`.
+        What can not be written is told once, in `problem`, until it could be written again.
         """
         if now == self._saved:
             return
@@ -95,10 +98,16 @@ class Memory:
             ) as file:
                 file.write(msgspec.json.format(msgspec.json.encode(now)))
             scratch.replace(self.path)
+            self._is_told = False
         except OSError as error:
-            self.problem = (
-                f"{self.path} can not be written ({error.strerror}); this layout is not remembered."
-            )
+            with suppress(OSError):
+                scratch.unlink()
+            if not self._is_told:
+                self._is_told = True
+                self.problem = (
+                    f"{self.path} can not be written ({error.strerror}); this layout is not "
+                    "remembered."
+                )
 
 
 def first_view(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from engine.market.symbol import SymbolInfo
@@ -31,7 +33,8 @@ def test_no_file_is_no_problem(tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", '{"zoom": "x"}', '{"interval": "7m"}', '{"pane": "kitchen"}',
-     '{"behind": ["stove"]}', '{"sort": "age"}', '{"step": -1}'],
+     '{"behind": ["stove"]}', '{"sort": "age"}', '{"step": -1}',
+     pytest.param('{"x":' + "[" * 5000, id="too deep")],
 )  # fmt: skip
 def test_a_broken_file_is_told_and_not_used(tmp_path, text):
     (tmp_path / FILE_NAME).write_text(text)
@@ -40,13 +43,36 @@ def test_a_broken_file_is_told_and_not_used(tmp_path, text):
     assert memory.problem.startswith(f"{tmp_path / FILE_NAME} is not used")
 
 
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_told_and_not_waited_for(tmp_path, make):
+    make(tmp_path / FILE_NAME)
+    memory = Memory(tmp_path)
+    assert memory.load() == NOTHING
+    assert memory.problem.startswith(f"{tmp_path / FILE_NAME} is not used")
+
+
 def test_what_can_not_be_written_is_told_once(tmp_path):
-    memory = Memory(tmp_path / "missing")
+    path = tmp_path / FILE_NAME
+    path.mkdir()
+    memory = Memory(tmp_path)
     memory.save(Remembered(pane="book"))
     assert "can not be written" in memory.problem
     memory.problem = ""
-    memory.save(Remembered(pane="book"))
+    memory.save(Remembered(pane="chart"))
     assert memory.problem == ""
+    assert list(tmp_path.iterdir()) == [path]
+    path.rmdir()
+    memory.save(Remembered(pane="trades"))
+    path.unlink()
+    path.mkdir()
+    memory.save(Remembered(pane="book"))
+    assert "can not be written" in memory.problem
+
+
+def test_a_directory_that_is_not_there_is_told(tmp_path):
+    memory = Memory(tmp_path / "missing")
+    memory.save(Remembered(pane="book"))
+    assert "can not be written" in memory.problem
 
 
 def test_the_command_line_beats_what_was_remembered():
