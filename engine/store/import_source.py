@@ -24,38 +24,10 @@ if TYPE_CHECKING:
     from engine.market.interval import Interval
     from engine.market.kline_layout import KlineHints
     from engine.market.kline_packing import Member
-    from engine.store.kline_blocks import BlockReader
+    from engine.store.kline_blocks import BlockReader, Head
 
 HEAD_ROWS = 1_000
 _LEAST_PAIRS = 3
-
-
-class BadLine(NamedTuple):
-    """A line that holds nothing to store.
-
-    Attributes:
-        number: Counted from 1.
-        fault: What is wrong, in words.
-        raw: Its text, cut after 500 characters.
-    """
-
-    number: int
-    fault: str
-    raw: str
-
-
-class Head(NamedTuple):
-    """What the first rows of a file tell.
-
-    Attributes:
-        times: Open times (ms) of those that hold candles, on any grid.
-        good: How many can be stored.
-        bad: The others.
-    """
-
-    times: list[int]
-    good: int
-    bad: list[BadLine]
 
 
 class Piece(NamedTuple):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from engine.store.import_source import BadLine, Piece
+    from engine.store.import_source import Piece
+    from engine.store.kline_blocks import BadLine
     from engine.store.store import Store
 
 BATCHES_UNDERWAY = 4

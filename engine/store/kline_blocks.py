@@ -12,7 +12,6 @@ from engine.market.kline_csv import BadRow, read_rows
 from engine.market.kline_errors import DamagedKlineFile
 from engine.market.kline_layout import SAMPLE_LINES, KlineHints, layout_of, split
 from engine.store.checks import candle_values, grid_fault
-from engine.store.import_source import BadLine, Head
 from engine.store.kline_table import table_parser
 
 if TYPE_CHECKING:
@@ -28,6 +27,34 @@ BLOCK_BYTES = 1 << 20
 _LONGEST_BYTES = 1 << 24  # a "line" of more is cut, whatever the file is
 _RAW_LENGTH = 500
 _BOM = b"\xef\xbb\xbf"
+
+
+class BadLine(NamedTuple):
+    """A line that holds nothing to store.
+
+    Attributes:
+        number: Counted from 1.
+        fault: What is wrong, in words.
+        raw: Its text, cut after 500 characters.
+    """
+
+    number: int
+    fault: str
+    raw: str
+
+
+class Head(NamedTuple):
+    """What the first rows of a file tell.
+
+    Attributes:
+        times: Open times (ms) of those that hold candles, on any grid.
+        good: How many can be stored.
+        bad: The others.
+    """
+
+    times: list[int]
+    good: int
+    bad: list[BadLine]
 
 
 class Block(NamedTuple):
