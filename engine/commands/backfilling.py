@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -165,9 +164,10 @@ def _warn_of_pruning(settings: Settings, interval: str, start_ms: int) -> None:
 
 
 def _range(days: float | None, start: str | None, end: str) -> tuple[int, int]:
-    from engine.commands.times import time_ms
+    from engine.commands.times import check_order, time_ms
 
-    end_ms = time_ms(end, "--end") or time.time_ns() // 1_000_000
+    end_ms = time_ms(end, "--end")
+    assert end_ms is not None
     start_ms = time_ms(start, "--start")
     if (start_ms is None) == (days is None):
         raise CommandError(
@@ -175,6 +175,5 @@ def _range(days: float | None, start: str | None, end: str) -> tuple[int, int]:
         )
     if start_ms is None:
         start_ms = max(0, round(end_ms - (days or 0.0) * DAY_MS))
-    if end_ms <= start_ms:
-        raise CommandError("--end must lie after --start.", status=USAGE)
+    check_order(start_ms, end_ms)
     return start_ms, end_ms

@@ -58,7 +58,7 @@ def candles(
 ) -> None:
     """Print stored candles of SYMBOL and INTERVAL, oldest first; no engine is needed."""
     from engine.commands.stored import known_symbol
-    from engine.commands.times import say_range, time_ms
+    from engine.commands.times import check_order, say_range, time_ms
     from engine.market.interval import parse_interval
     from engine.store import open_reader
     from engine.store.export import candle_pages
@@ -68,8 +68,7 @@ def candles(
     name = parse_interval(interval).name
     kind = _format(form, as_json=as_json, output=output)
     start_ms, end_ms = time_ms(start, "--start"), time_ms(end, "--end")
-    if start_ms is not None and end_ms is not None and end_ms <= start_ms:
-        raise CommandError("--end must lie after --start.", status=USAGE)
+    check_order(start_ms, end_ms)
     reader = open_reader(settings.directory)
     try:
         market = known_symbol(reader, symbol)

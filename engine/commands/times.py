@@ -32,6 +32,16 @@ def time_ms(text: str | None, option: str) -> int | None:
         raise CommandError(f"{option} {error}", status=USAGE) from error
 
 
+def check_order(start_ms: int | None, end_ms: int | None) -> None:
+    """Refuse a range that holds nothing.
+
+    Raises:
+        CommandError: when it does not end after its start.
+    """
+    if start_ms is not None and end_ms is not None and end_ms <= start_ms:
+        raise CommandError("--end must lie after --start.", status=USAGE)
+
+
 def say_range(start_ms: int | None, end_ms: int | None = None) -> None:
     """Print on stderr what was understood, such as `from 2021-01-01 00:00 UTC`."""
     ends = (("from", start_ms), ("to", end_ms))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from operator import index
 from typing import Any
 
@@ -15,6 +15,9 @@ HELP = (
 _EPOCH_DIGITS = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}  # nanoseconds of one unit
 _NS_PER_MS = 1_000_000
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
+_YEARS = f"years run from {_FIRST_YEAR} to {_LAST_YEAR}"
+_EPOCH = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)
+_END_MS = (datetime(_LAST_YEAR + 1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})(?:\2(\d{1,2}))?(?![\d/.-])(.*)", re.DOTALL)
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?!\d)(.*)", re.DOTALL)
 _BASIC = re.compile(r"\d{8}(T.+)?|\d{4}-?W\d{2}(-?\d)?(T.+)?")
@@ -71,7 +74,7 @@ def time_text(epoch_ms: int) -> str:
 def _of_digits(text: str) -> int:
     if len(text) == len("2024"):
         if not _FIRST_YEAR <= int(text) <= _LAST_YEAR:
-            raise UnknownTime(f"'{text}' is no time: years run from 1970 to 2199; {HELP}")
+            raise UnknownTime(f"'{text}' is no time: {_YEARS}; {HELP}")
         return _of_datetime(datetime(int(text), 1, 1, tzinfo=UTC))
     if len(text) == len("20241201"):
         return _of_datetime(_moment(text, datetime.now(UTC)))
@@ -90,10 +93,10 @@ def _of_number(text: str) -> int:
 
 def _of_datetime(moment: datetime) -> int:
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    try:
-        return round(aware.timestamp() * 1000)
-    except (OverflowError, ValueError):
-        raise UnknownTime(f"'{moment}' is no time that a clock can show; {HELP}") from None
+    epoch_ms = round((aware - _EPOCH) / timedelta(milliseconds=1))
+    if not 0 <= epoch_ms < _END_MS:
+        raise UnknownTime(f"'{moment}' is no time of a market: {_YEARS}; {HELP}")
+    return epoch_ms
 
 
 def _moment(text: str, now: datetime) -> datetime:

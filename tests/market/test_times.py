@@ -124,6 +124,18 @@ def test_text_of_figures_is_read_or_refused_in_words(text: str) -> None:
     assert re.match(r"\d{4}-|'.*' (is no time|may be two days)", said)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("1969-12-31 23:59", "2200-01-01", "9999-12-31 23:59:59.9999999"),
+        *("0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00", date.max, date.min),
+    ],
+)
+def test_years_in_which_no_market_trades_are_no_times(value: str | date) -> None:
+    with pytest.raises(UnknownTime, match="years run from 1970 to 2199"):
+        time_ms(value)
+
+
 @given(st.datetimes(datetime(1971, 1, 1), datetime(2199, 1, 1)))  # noqa: DTZ001
 def test_iso_text_means_its_moment(moment: datetime) -> None:
     exact = moment.replace(microsecond=0, tzinfo=UTC)
