@@ -62,8 +62,8 @@ def _first_ms(member: Member, hints: KlineHints) -> int:
         for _, row in zip(range(_SEARCHED_ROWS), rows, strict=False):
             if isinstance(row, Candle):
                 return row.open_time_ms
-    except DamagedKlineFile:
-        pass
+    except DamagedKlineFile as error:
+        raise UnreadableKlineFile(str(error).removeprefix(f"{member.name} ")) from error
     raise UnreadableKlineFile("none of its first rows holds a candle.")
 
 

@@ -169,9 +169,9 @@ def _members(archive: zipfile.ZipFile, name: str) -> Package:
         try:
             members.append(_member(archive, info))
         except UnreadableKlineFile as error:
-            left_out.append((info.filename, str(error)))
+            left_out.append((info.filename, str(error).removeprefix(f"{info.filename} ")))
     if not members and left_out:
-        raise UnreadableKlineFile(left_out[0][1])
+        raise UnreadableKlineFile(" ".join(left_out[0]))
     if not members:
         raise UnreadableKlineFile(f"{name} holds no file; fetch it again.")
     return Package(members, left_out)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 HEAD_ROWS = 1_000
 _LEAST_PAIRS = 3
+_FEW_UNTIMED = 4
 
 
 class Piece(NamedTuple):
@@ -158,7 +159,9 @@ class _Source:
 
     def _fault(self, head: Head) -> str:
         """Say why no row is to be stored, after the name of the file; empty when there is none."""
-        if fault := _spacing_fault(head.times, self._grid):
+        if not head.good and not head.bad:
+            return "holds no rows; fetch it again."
+        if fault := _spacing_fault(head, self._grid):
             return fault
         if not head.good and head.bad:
             first = head.bad[0]
@@ -169,11 +172,12 @@ class _Source:
         return ""
 
 
-def _spacing_fault(times: Sequence[int], grid: Interval) -> str:
+def _spacing_fault(head: Head, grid: Interval) -> str:
     """Say when candles mostly lie apart as those of another interval do, in any order of rows.
 
     Each five-minute-aligned row of a 1m file would pass for a 5m candle, with a false close.
     """
+    times = head.times
     same = sum(1 for before, after in itertools.pairwise(times) if before == after)
     if same >= _LEAST_PAIRS and same > len(times) - 1 - same:
         return (
@@ -189,6 +193,9 @@ def _spacing_fault(times: Sequence[int], grid: Interval) -> str:
     if count < _LEAST_PAIRS or not is_of_another:
         return ""
     spacing_ms = spacing_ms if count * 2 > len(pairs) else finest_ms
+    untimed = head.good + len(head.bad) - len(times)
     name = next((name for name, other in INTERVALS.items() if other.length_ms == spacing_ms), "")
+    if not name and untimed > len(times) // _FEW_UNTIMED:
+        return ""  # bad rows lie between those that have a time
     lie = f"{name} apart; say --interval {name}" if name else f"{spacing_ms / 1000:,g} s apart"
     return f"holds no {grid.name} candles: most of them lie {lie}."

@@ -24,6 +24,7 @@ from engine.service.places import socket_path
 from engine.store import DirectoryLock
 
 HEADER = ",".join(COLUMNS)
+ROW = "1733011200000,1,1,1,1,1,1733011259999,1,1,1,1,0"
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -67,6 +68,7 @@ def test_version(klinetop: Any) -> None:
         (("candles", "BTCUSDT", "1m", "--limit", "0"), ("--limit",)),
         (("candles", "BTCUSDT", "7m"), ("no interval '7m'", "15m")),
         (("candles", "BTCUSDT", "1m", "--start", "florp"), ("--start 'florp'", "2 days ago")),
+        (("candles", "BTCUSDT", "1m", "--start", "2024", "--end", "2023"), ("--end must lie",)),
         (("candles", "BTCUSTD", "1m"), ("'BTCUSTD'", "did you mean BTCUSDT?")),
         (("candles", "BTC/USDT", "1m"), ("'BTC/USDT'", "did you mean BTCUSDT?")),
         (
@@ -273,7 +275,7 @@ def test_candles_of_another_interval_are_not_imported(klinetop: Any, stored: Pat
 
 def test_a_demo_is_not_imported_into_live_data(klinetop: Any, stored: Path, tmp_path: Path) -> None:
     file = tmp_path / "k.csv"
-    file.write_text(HEADER + "\n")
+    file.write_text(f"{HEADER}\n{ROW}\n")
     arguments = ("import", str(file), "--symbol", "A1", "--interval", "1m")
     found = klinetop("--demo", *arguments)
     assert found.status == 2
@@ -285,7 +287,7 @@ def test_a_demo_is_not_imported_into_live_data(klinetop: Any, stored: Path, tmp_
 
 
 def test_a_directory_that_can_not_be_written(klinetop: Any, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text(HEADER + "\n")
+    (tmp_path / "file").write_text(f"{HEADER}\n{ROW}\n")
     arguments = ("import", str(tmp_path / "file"), "--symbol", "A1", "--interval", "1m")
     found = klinetop(*arguments, data_dir=tmp_path / "file" / "data")
     assert found.status == 2

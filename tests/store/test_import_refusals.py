@@ -100,6 +100,30 @@ def test_rows_with_gaps_of_a_longer_interval_are_refused_in_any_order(
             take(f"{HEADER}\n{''.join(order)}")
 
 
+def test_good_rows_between_bad_ones_are_of_their_interval(
+    take: Callable[..., ImportResult],
+) -> None:
+    rows = "".join(line(at, "-1" if at % 2 else "1") + "\n" for at in range(400))
+    result = take(f"{HEADER}\n{rows}")
+    assert (result.inserted, result.quarantined) == (200, KEPT_ROWS + 4)
+
+
+@pytest.mark.parametrize("content", ["\n\n", HEADER + "\n", "\ufeff", "packed"])
+def test_a_file_without_rows_is_refused(
+    take: Callable[..., ImportResult], content: str | bytes
+) -> None:
+    with pytest.raises(BadFile, match="holds no rows"):
+        take(gzip.compress(b"") if content == "packed" else content)
+
+
+def test_a_damaged_member_is_called_so(take: Callable[..., ImportResult]) -> None:
+    content = bytearray(zipped({"k.csv": lines(0, 10), "l.csv": lines(10, 20)}))
+    content[content.index(b"PK\x01\x02") + 16] ^= 1  # its CRC-32
+    result = take(bytes(content), "k.zip")
+    assert result.inserted == 10
+    assert dict(result.left_out)["k.csv"].startswith("is damaged or half-written (Bad CRC-32")
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [
@@ -122,7 +146,7 @@ def test_a_member_behind_a_password_is_told(take: Callable[..., ImportResult]) -
         content[content.index(magic) + at] |= 1
     result = take(bytes(content), "k.zip")
     assert result.inserted == 10
-    assert dict(result.left_out)["k.csv"].startswith("k.csv is locked by a password; unpack")
+    assert dict(result.left_out)["k.csv"].startswith("is locked by a password; unpack")
 
 
 def test_quarantine_takes_a_small_share_of_a_file(
