@@ -189,7 +189,8 @@ class KlinetopApp(App[None], inherit_bindings=False):
 
     def _remember(self) -> None:
         view = self.model.view
-        if self._memory is None or not view.focused:
+        # A market that no engine has taken may be a slip of the command line.
+        if self._memory is None or not view.focused or self.model.state.status is None:
             return
         kept = msgspec.structs.replace(
             self.dashboard.desk.kept(),

@@ -150,3 +150,15 @@ async def test_another_theme_keeps_what_fills_the_screen(desk):
         await pilot.pause()
         await desk.until(pilot, lambda: app.dashboard.desk.is_maximised)
         await desk.until(pilot, lambda: "┌3 chart" not in desk.screen_text(app))
+
+
+async def test_a_start_that_fails_overwrites_nothing(desk, tmp_path):
+    Memory(tmp_path).save(Remembered(symbol="ETHUSDT", interval="1h"))
+    engine = desk.FakeEngine()
+    engine.gone = desk.EngineGone("No engine runs for this data directory.")
+    app = desk.make_app(engine, focused="BTCUSD", memory=Memory(tmp_path))
+    async with app.run_test(size=FULL) as pilot:
+        await desk.until(pilot, lambda: app.model.link.kind == "gone")
+        app.on_dashboard_ticked()
+        await pilot.press("q")
+    assert Memory(tmp_path).load().symbol == "ETHUSDT"
