@@ -76,6 +76,19 @@ async def test_a_book_that_is_not_live_is_dim_and_says_why(one_widget, texts) ->
         assert {style for text, style in styles if text != "resynchronising"} == {palette.dim}
 
 
+@pytest.mark.parametrize("width", [24, 90])
+async def test_a_long_reason_is_folded_and_moves_nothing(one_widget, texts, width) -> None:
+    widget = Ladder(palettes(), UNICODE)
+    reason = "the snapshot was older than the events; another one is being fetched"
+    async with one_widget(widget).run_test(size=(width, 16)):
+        for sides in ((BIDS, ASKS), ((), ())):
+            widget.show(*sides, 2, 3, live=False, note=reason)
+            shown = texts(widget)
+            assert len(shown) <= 16
+            words = " ".join(shown).replace("─", " ").split()
+            assert [word for word in words if word in reason.split()] == reason.split()
+
+
 @pytest.mark.parametrize(
     ("size", "row"),
     [

@@ -27,7 +27,7 @@ CURVE_MIN_HEIGHT: Final = 7
 CURVE_HEIGHT: Final = 10
 TEXT_HEIGHT: Final = 8
 TEXT_MIN_HEIGHT: Final = 5
-HITS_HEIGHT: Final = 16
+HITS_HEIGHT: Final = 24
 HITS_TEXT_WIDTH: Final = 70
 HITS_MIN_HEIGHT: Final = 18
 
@@ -54,7 +54,6 @@ class ForecastPane(Pane):
         self._curve.display = False
         self._hits = HitCurve(model.palette, model.glyphs)
         self._hits.display = False
-        self._hits.styles.height = HITS_HEIGHT
         self._body = Container(self._lines, self._curve, self._hits, classes="body")
         self._text_size = (0, 0)
 
@@ -129,9 +128,10 @@ class ForecastPane(Pane):
         self._body.set_class(beside or self._hits.display, "-beside")
         text_width = width
         if self._hits.display:
-            text_width = HITS_TEXT_WIDTH
+            text_width = max(HITS_TEXT_WIDTH, width // 2)
+            self._hits.styles.height = min(height, HITS_HEIGHT)
         elif shown and beside:
-            text_width = TEXT_WIDTH
+            text_width = max(TEXT_WIDTH, width // 2)
         text_height = text_rows if shown and below else height
         if (text_width, text_height) != self._text_size:
             self._text_size = (text_width, text_height)

@@ -72,7 +72,7 @@ def forecast_lines(sheet: Sheet) -> list[Line]:
         lines += _model(sheet, section.model)
     room = sheet.height - len(job)
     lines = lines[: max(0, room)]
-    if room - len(lines) >= 2 and not _is_busy(section.job):
+    if room - len(lines) >= 2:
         lines += _ledger(sheet, section.recent, room - len(lines))
     if job:
         lines += [()] * (sheet.height - len(lines) - len(job))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import accumulate
 from math import isfinite
@@ -28,6 +29,9 @@ Level = tuple[float, float]
 _HEADER_FROM = 9
 _METER_FROM = 6
 _LEAST_BAR = 4
+_NOTE_MOST = 5
+_NOTE_WIDTH = 20
+_RULE = 4
 SIDE_BY_SIDE = 72
 """Columns from which bids and asks stand beside each other, which doubles the depth."""
 _DIM = Style(dim=True)
@@ -141,7 +145,8 @@ class Ladder(PaintedWidget):
     def _beside(self, width: int, height: int) -> list[Line]:
         """Return bids at the left and asks at the right, the best of both at the top."""
         book, half = self._book, (width - 1) // 2
-        rows = self._room(height)
+        spread = self._spread(width, height)
+        rows = self._room(height - len(spread) + 1)
         asks, bids = list(book.asks[:rows]), list(book.bids[:rows])
         ask_sums = list(accumulate(quantity for _, quantity in asks))
         bid_sums = list(accumulate(quantity for _, quantity in bids))
@@ -157,7 +162,7 @@ class Ladder(PaintedWidget):
         ]
         if height >= _HEADER_FROM:
             left[:0] = right[:0] = [self._header(columns)]
-        lines = [self._spread(width)]
+        lines = spread
         for index in range(rows + (height >= _HEADER_FROM)):
             start = left[index] if index < len(left) else ()
             end = right[index] if index < len(right) else ()
@@ -170,7 +175,8 @@ class Ladder(PaintedWidget):
     def _stacked(self, width: int, height: int) -> list[Line]:
         """Return asks above the spread and bids beneath it."""
         book = self._book
-        ask_rows, bid_rows = self._depth(height)
+        spread = self._spread(width, height)
+        ask_rows, bid_rows = self._depth(height - len(spread) + 1)
         asks, bids = list(book.asks[:ask_rows]), list(book.bids[:bid_rows])
         ask_sums = list(accumulate(quantity for _, quantity in asks))
         bid_sums = list(accumulate(quantity for _, quantity in bids))
@@ -182,7 +188,7 @@ class Ladder(PaintedWidget):
             self._level(asks[index], ask_sums[index], deepest, columns, is_bid=False)
             for index in reversed(range(len(asks)))
         ]
-        lines.append(self._spread(width))
+        lines += spread
         lines += [
             self._level(level, total, deepest, columns, is_bid=True)
             for level, total in zip(bids, bid_sums, strict=True)
@@ -239,10 +245,20 @@ class Ladder(PaintedWidget):
             pieces.append((f" {sum_text}", palette.dim))
         return tuple(pieces)
 
-    def _spread(self, width: int) -> Line:
+    def _spread(self, width: int, height: int) -> list[Line]:
+        """Return the row of the spread, or why there is none in as many rows as that takes."""
+        if self._book.live:
+            return [self._spread_line(width)]
+        note, glyphs, warn = self._book.note or "not live", self.glyphs, self.palette.warn
+        parts = [note]
+        if height >= _HEADER_FROM + _NOTE_MOST and width >= _NOTE_WIDTH:
+            parts = textwrap.wrap(
+                note, width - _RULE, max_lines=_NOTE_MOST, placeholder=glyphs.ellipsis
+            )
+        return [_ruled(part, width, warn, glyphs) for part in parts]
+
+    def _spread_line(self, width: int) -> Line:
         book, palette = self._book, self.palette
-        if not book.live:
-            return _ruled(book.note or "not live", width, palette.warn, self.glyphs)
         if not book.bids or not book.asks:
             return _ruled("one side is empty", width, palette.warn, self.glyphs)
         bid, ask = book.best or (book.bids[0][0], book.asks[0][0])
@@ -285,7 +301,7 @@ class Ladder(PaintedWidget):
 
 def _ruled(text: str, width: int, style: Style, glyphs: Glyphs) -> Line:
     """Return `text` in the middle of a rule."""
-    room = width - 4
+    room = width - _RULE
     if room < 1:
         return ((text[:width], style),)
     if len(text) > room:
