@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import selectors
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -41,7 +42,10 @@ def metered_driver(meter: LinkMeter, diff: ScreenDiff) -> type[Driver]:
                 super().write(written)
 
         def run_input_thread(self) -> None:
-            """Read keys and dispatch them until the driver is told to leave."""
+            """Read keys and dispatch them until the driver is told to leave.
+
+            A terminal that has hung up ends the app, for who ignores the signal for it (nohup).
+            """
             parser = KeyParser(lone_esc_s=lone_escape_s(os.environ), debug=self._debug)
             decode = codecs.getincrementaldecoder("utf-8")("replace").decode
             with selectors.SelectSelector() as selector:
@@ -49,10 +53,24 @@ def metered_driver(meter: LinkMeter, diff: ScreenDiff) -> type[Driver]:
                 while not self.exit_event.is_set():
                     wait_s = parser.wait_s
                     if selector.select(LEAVING_POLL_S if wait_s is None else wait_s):
-                        text = decode(os.read(self.fileno, READ_BYTES))
+                        data = _read(self.fileno)
+                        if not data:
+                            self._loop.call_soon_threadsafe(self._app.exit)
+                            return
+                        text = decode(data)
                         for message in parser.feed(text) if text else ():
                             self.process_message(message)
                     for message in parser.tick():
                         self.process_message(message)
 
     return MeteredDriver
+
+
+def _read(fileno: int) -> bytes:
+    """Return what can be read, nothing from a terminal that has hung up."""
+    try:
+        return os.read(fileno, READ_BYTES)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return b""
+        raise
