@@ -11,6 +11,7 @@ from yarl import URL
 PUBLIC_REST_HOST = "data-api.binance.vision"
 PUBLIC_STREAM_HOST = "data-stream.binance.vision"
 BLOCKED_STATUSES = frozenset({403, 451})
+_TOLD_CHARACTERS = 200
 
 
 class Redirected(aiohttp.ClientError):
@@ -18,7 +19,8 @@ class Redirected(aiohttp.ClientError):
 
     Attributes:
         status: Its HTTP status.
-        target: The host, and where it is not the scheme's own the port, that it names.
+        target: The host, and where it is not the scheme's own the port, that it names; the path
+            where it is the host that was asked.
     """
 
     def __init__(self, status: int, target: str) -> None:
@@ -41,11 +43,13 @@ async def _refuse_redirect(
 ) -> None:
     told.response.close()
     there = told.response.headers.get("Location") or told.response.headers.get("URI") or ""
+    asked = told.response.url
     try:
-        target = address(told.response.url.join(URL(there)))
+        url = asked.join(URL(there))
+        target = address(url) if address(url) != address(asked) else f"its own {url.path}"
     except ValueError:
         target = there
-    raise Redirected(told.response.status, target)
+    raise Redirected(told.response.status, plain(target)[:_TOLD_CHARACTERS])
 
 
 def address(url: URL) -> str:
@@ -62,6 +66,11 @@ def is_loopback(url: URL) -> bool:
         return ipaddress.ip_address(url.host or "").is_loopback
     except ValueError:
         return False
+
+
+def plain(text: str) -> str:
+    """Return a text from outside without what a terminal would take for commands."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def blocked(url: URL, status: int) -> str:
@@ -99,7 +108,7 @@ def describe(error: BaseException, url: URL) -> str:
         return f"{host} did not answer in time."
     if isinstance(error, ConnectionRefusedError) or _is_refused(error):
         return f"{host} refused the connection; nothing listens there."
-    text = str(error) or type(error).__name__
+    text = plain(" ".join(str(error).split())).rstrip(".") or type(error).__name__
     return f"The connection to {host} failed: {text}."
 
 

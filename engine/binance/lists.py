@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 from msgspec import Raw
 
+from engine.binance.failures import plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -99,13 +101,8 @@ def odd_entry(raw: bytes, reason: str) -> OddEntry:
     text = raw.decode(errors="replace")
     name = _name_of(raw)
     return OddEntry(
-        _plain(name or text)[:40], _plain(reason)[:200], text[:RAW_KEPT], is_named=bool(name)
+        plain(name or text)[:40], plain(reason)[:200], text[:RAW_KEPT], is_named=bool(name)
     )
-
-
-def _plain(text: str) -> str:
-    """Return a text from outside without what a terminal would take for commands."""
-    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _name_of(raw: bytes) -> str:

@@ -15,7 +15,7 @@ from yarl import URL
 
 from engine.binance import rest_rows
 from engine.binance.budget import RateLimited, RestError, WeightBudget
-from engine.binance.failures import BLOCKED_STATUSES, address, blocked, describe
+from engine.binance.failures import BLOCKED_STATUSES, address, blocked, describe, plain
 from engine.binance.public_client import PublicClient, load_library, make_client
 from engine.binance.stream_types import full_jitter_s
 
@@ -218,7 +218,7 @@ class Requester:
         if error.code == _UNKNOWN_SYMBOL or is_malformed:
             name = str(parameters.get("symbol", "")) or "one of the markets"
             raise UnknownSymbol(f"{host} has no market called '{name}'.", (name,))
-        reason = error.msg or f"HTTP {status}"
+        reason = plain(error.msg) or f"HTTP {status}"
         raise BadAnswer(f"{host} refused '{path}': {reason}", error.code)
 
     def _block(self, answer: Answer) -> str:

@@ -25,6 +25,7 @@ HOST = URL("wss://data-stream.binance.vision/stream")
         (TimeoutError(), "did not answer in time"),
         (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError("bad")), "No secure connection"),
         (aiohttp.ServerDisconnectedError(), "The connection to"),
+        (aiohttp.ClientError("400:\n  \x1b[2Jno gzip."), "failed: 400: \\x1b[2Jno gzip."),
         (Redirected(302, "portal.example"), "redirects to portal.example (HTTP 302)"),
         (aiohttp.ClientProxyConnectionError(PROXY, OSError(-2, "no")), "The proxy proxy.test:3128"),
     ],

@@ -464,6 +464,7 @@ def test_a_listing_of_thousands_is_never_whole_in_memory() -> None:
         ("https://blocked.invalid:8443/", "blocked.invalid:8443"),
         ("//other.invalid", "other.invalid"),
         ("http://[", "http://["),
+        ("/login?next=1", "its own /login"),
     ],
 )
 async def test_a_redirect_is_not_followed_and_names_both_hosts(rest, rest_server, location, target):
