@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import zlib
@@ -14,7 +15,8 @@ from engine.market.symbol import SymbolInfo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_NAME = re.compile(r"([^\Wa-z_]{1,20}?)(USDT|USDC|FDUSD|BTC|ETH|BNB|EUR|TRY)")
+_QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
+_NAME = re.compile(rf"([^\Wa-z_]{{1,20}}?)({'|'.join(_QUOTES)})")
 
 _BASES = (
     "SUI", "XLM", "BCH", "HBAR", "SHIB", "TON", "UNI", "NEAR", "APT", "PEPE", "ICP", "ETC",
@@ -94,7 +96,8 @@ def _listing(name: str) -> Listing:
     found = _NAME.fullmatch(name)
     if found is None:
         raise UnknownMarket(
-            f"'{name}' is no market name; write base and quote asset together, such as BTCUSDT."
+            f"'{name}' is no market name of the generated exchange; {_hint(name)} "
+            f"(Its quote assets are {', '.join(_QUOTES)}.)"
         )
     base, quote = found.groups()
     if quote == "USDT" and base in _KNOWN:
@@ -112,6 +115,14 @@ def _listing(name: str) -> Listing:
     return Listing(
         info, price, price_decimals, quantity_decimals, volatility, rate, notional, weight
     )
+
+
+def _hint(name: str) -> str:
+    known = [*DEFAULT_NAMES, *(f"{base}USDT" for base in _BASES)]
+    near = difflib.get_close_matches("".join(filter(str.isalnum, name.upper())), known, 1, 0.8)
+    if near:
+        return f"did you mean {near[0]}?"
+    return "write base and quote asset together, such as BTCUSDT."
 
 
 def _step(decimals: int) -> str:

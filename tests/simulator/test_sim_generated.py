@@ -300,5 +300,10 @@ def test_more_markets_than_known_ones_are_invented():
 def test_wrong_names_and_starts_are_refused_in_a_sentence():
     with pytest.raises(UnknownMarket, match="'btc-usd' is no market name"):
         list_markets(["btc-usd"])
+    for name in ("BTCUSD", "btc-usd", "btc/usdt"):
+        with pytest.raises(UnknownMarket, match=r"did you mean BTCUSDT\?"):
+            list_markets([name])
+    with pytest.raises(UnknownMarket, match="such as BTCUSDT"):
+        list_markets(["é"])
     with pytest.raises(OutOfRange, match="from 2010 to 2059"):
         GeneratedMarket(start_ms=1_000_000_000)
