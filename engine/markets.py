@@ -64,6 +64,7 @@ class Markets:
         self._settings_symbols = tuple(symbols)
         self._on_notice = on_notice
         self._known: dict[str, SymbolInfo] = {}
+        self._unknown: UnknownSymbol | None = None
         self._stored: dict[str, SymbolInfo] = {}
         self._all_at_s: float | None = None
 
@@ -102,6 +103,7 @@ class Markets:
         try:
             infos = await self._rest.symbols(names, background=background)
         except UnknownSymbol as error:
+            self._unknown = error
             kept = {name: self._known[name] for name in error.not_understood if name in self._known}
             known = [name for name in names if name not in error.symbols]
             infos = await self._rest.symbols(known, background=background)
@@ -138,7 +140,10 @@ class Markets:
         try:
             pick_symbols(facts, self._board.watchlist, self._rest.odd.of(EXCHANGE_INFO))
         except UnknownSymbol as error:
-            self._leave_out(error, facts, stand_ins)
+            # The one who asked for the watchlist alone was told the nearest of all names.
+            asked = self._unknown
+            is_same = asked is not None and asked.symbols == error.symbols
+            self._leave_out(asked if asked is not None and is_same else error, facts, stand_ins)
         for name in self._board.watchlist:
             self._board.set_info(facts[name])
         try:
