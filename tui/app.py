@@ -62,6 +62,8 @@ DARK_THEME: Final = "textual-dark"
 BARS_STEP: Final = 60
 BARS_MAX: Final = 20_000
 LEVELS_STEP: Final = 10
+KNOWING: Final = frozenset({"filling history", "running"})
+"""States of an engine that has heard which markets its exchange has."""
 
 
 @runtime_checkable
@@ -240,20 +242,27 @@ class KlinetopApp(App[None], inherit_bindings=False):
         self.model.state.forget_revision()
         if not self.model.view.focused:
             self.change_view(focused=welcome.focused)
-        elif not self._checked:
-            self._checked = True
-            self.run_worker(self._check_focus(welcome.focused), group="requests")
 
-    async def _check_focus(self, instead: str) -> None:
-        """Show the engine's pick where the market remembered is none of this exchange's."""
+    def _check_focus_once(self) -> None:
+        state = self.model.state
+        if self._checked or not state.order or state.status is None:
+            return
+        if state.status.engine not in KNOWING:
+            return
+        self._checked = True
+        self.run_worker(self._check_focus(), group="requests")
+
+    async def _check_focus(self) -> None:
+        """Show the watchlist's first where the market is none of this exchange's."""
         symbol = self.model.view.focused
         try:
             found = await self.search(symbol)
         except (EngineGone, EngineMismatch, EngineProblem, OSError) as error:
             self.say(f"Whether {symbol} is still a market is not known: {error}", "warning")
             return
+        instead = next((name for name in self.model.state.order if name != symbol), "")
         if instead and symbol not in {info.name for info in found.symbols}:
-            self.say(f"{symbol}, shown last time, is no market here; {instead} is shown.")
+            self.say(f"{symbol} is no market here; {instead} is shown.")
             if self.model.view.focused == symbol:
                 self.focus_symbol(instead)
 
@@ -272,6 +281,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
         model.slow_rate = self.link.pacer.rate if self.link.pacer.is_slow else None
         if "notices" in changed:
             self._tell(model.state.take_fresh_notices())
+        self._check_focus_once()
         if self._status_key() != before:
             self.dashboard.draw_bars()
         self.dashboard.draw_changed(changed)

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from engine.market.symbol import SymbolInfo
+from engine.service import contract
 from tui.remembered import FILE_NAME, NOTHING, Memory, Remembered, first_view
 
 FULL = (160, 48)
@@ -130,7 +131,23 @@ async def test_a_market_that_is_no_more_gives_way_to_the_engines_pick(desk, tmp_
     async with app.run_test(size=FULL) as pilot:
         await live(desk, app, pilot)
         await desk.until(pilot, lambda: engine.views[-1].focused == "BTCUSDT")
-        await desk.until(pilot, lambda: "GONEUSDT, shown last time" in desk.screen_text(app))
+        await desk.until(
+            pilot, lambda: "GONEUSDT is no market here; BTCUSDT is shown." in desk.screen_text(app)
+        )
+
+
+async def test_the_engines_pick_waits_until_the_engine_knows_its_markets(desk, tmp_path):
+    engine = desk.FakeEngine()
+    engine.whole = lambda view: desk.full_frame(
+        view.focused, status=desk.status(engine="connecting")
+    )
+    app = desk.make_app(engine, focused="GONEUSDT", memory=Memory(tmp_path))
+    async with app.run_test(size=FULL) as pilot:
+        await live(desk, app, pilot)
+        await pilot.pause(0.05)
+        assert engine.views[-1].focused == "GONEUSDT"
+        engine.frames.append(contract.Frame(revision=2, status=desk.status(engine="running")))
+        await desk.until(pilot, lambda: engine.views[-1].focused == "BTCUSDT")
 
 
 async def test_a_broken_file_is_said_on_the_screen(desk, tmp_path):
