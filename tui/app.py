@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 import msgspec
-from textual import constants
+from textual import constants, events
 from textual.app import App
 from textual.binding import Binding, BindingType
 
@@ -29,11 +28,13 @@ from engine.service.contract import (
 )
 from tui.actions import DESK, action_of
 from tui.encoding import wants_ascii
+from tui.garbage import Garbage
 from tui.link import EngineLink, LinkState
 from tui.messages import SHOWN_MS, Message
 from tui.model import DeskModel
 from tui.pace import LinkMeter, Pacer
 from tui.panes.forecast_lines import BUSY
+from tui.quiet import Quiet
 from tui.remembered import NOTHING, Memory, Remembered
 from tui.screen_diff import ScreenDiff
 from tui.screens.dashboard import Dashboard
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from textual.driver import Driver
+    from textual.screen import Screen
     from textual.theme import Theme
 
     from engine.service.contract import Answer, Frame, Request, Welcome
@@ -116,6 +118,8 @@ class KlinetopApp(App[None], inherit_bindings=False):
         kept: Remembered = NOTHING,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
+        self.quiet = Quiet()
+        self.garbage = Garbage(self.quiet)
         self.meter = LinkMeter()
         self.screen_diff = ScreenDiff()
         super().__init__(driver_class=_driver(self.meter, self.screen_diff))
@@ -160,6 +164,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
                 "notices": self._make_notices,
             },
             self._mount_ahead,
+            self.quiet,
         )
 
     # --- life
@@ -175,6 +180,12 @@ class KlinetopApp(App[None], inherit_bindings=False):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self.call_after_refresh(self._start_link)
         self._tell_memory_problem()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Let what can wait wait for a moment without keys."""
+        if isinstance(event, events.InputEvent):
+            self.quiet.touched()
+        await super().on_event(event)
 
     def on_resize(self) -> None:
         """Paint every cell anew: a terminal moves its text about when its size changes."""
@@ -210,9 +221,7 @@ class KlinetopApp(App[None], inherit_bindings=False):
             self.say(problem, "warning")
 
     def _start_link(self) -> None:
-        # What stands now stays: without it a full collection no longer halts a frame for 50 ms.
-        gc.freeze()
-        gc.enable()
+        self.run_worker(self.garbage.run(), name="garbage", group="garbage")
         self.run_worker(self.link.run(), name="link", group="link")
         self.run_worker(self.spares.run(), name="spares", group="spares")
 
@@ -435,6 +444,13 @@ class KlinetopApp(App[None], inherit_bindings=False):
         return answer if isinstance(answer, Found) else Found(())
 
     # --- screens
+
+    async def _replace_screen(self, screen: Screen[Any]) -> Screen[Any]:
+        """Remove a screen that was popped; the one beneath is painted once, when it resumes."""
+        screen.post_message(events.ScreenSuspend())
+        self.capture_mouse(None)
+        await self._prune(screen)
+        return screen
 
     async def _mount_ahead(self, screen: FootScreen) -> None:
         await self._get_screen(screen)[1]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from textual.message import Message
 
 ESC: Final = "\x1b"
-LONE_ESC_S: Final = 0.015
-"""How long an Esc waits for the rest of a sequence; tmux waits 10 ms."""
+LONE_ESC_S: Final = 0.01
+"""How long an Esc waits for the rest of a sequence, as in tmux."""
 
 SEQUENCE_S: Final = 0.1
 """How long a sequence that has begun waits for its rest, and an Esc for a belated one."""

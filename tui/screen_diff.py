@@ -12,6 +12,7 @@ passes through as it is, and what was known of the screen is forgotten.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from rich.cells import cell_len
 
@@ -39,6 +40,8 @@ NARROW = re.compile(
 _MOVE_COST = 4
 """Bytes of a short move to the right: unchanged cells that take fewer are written again."""
 
+_CACHED = 4096
+
 _Known = tuple[str, CellStyle]
 """Character and style of a cell; no character where it is not known."""
 
@@ -46,6 +49,15 @@ _Place = tuple[int, int]
 """Row and column, counted from 1."""
 
 _UNKNOWN: _Known = ("", DEFAULT)
+
+
+@lru_cache(_CACHED)
+def _narrow(text: str, style: CellStyle) -> list[_Known] | None:
+    """Return the cells of `text`, None where a character may be wider than one; not to be changed.
+
+    The same texts come again with each repaint, and equal cells of one text are the same object.
+    """
+    return [(char, style) for char in text] if NARROW.fullmatch(text) else None
 
 
 class ScreenDiff:
@@ -131,8 +143,9 @@ class ScreenDiff:
             if (self._row, self._column) < self._reached:
                 self._flush()
             cells = self._rows.setdefault(self._row, [])
-            if NARROW.fullmatch(text):
-                self._write(cells, text, self._style)
+            wanted = _narrow(text, self._style)
+            if wanted is not None:
+                self._write(cells, text, self._style, wanted)
             else:
                 self._write_wide(cells, text, self._style)
             self._reached = (self._row, self._column)
@@ -171,14 +184,15 @@ class ScreenDiff:
                 return
         self._out.append(f"\x1b[{row};{column}H" if column > 1 else f"\x1b[{row}H")
 
-    def _write(self, cells: list[_Known], text: str, style: CellStyle) -> None:
+    def _write(
+        self, cells: list[_Known], text: str, style: CellStyle, wanted: list[_Known]
+    ) -> None:
         """Write the cells of `text`, each one column wide, that the screen does not show yet."""
         start = self._column - 1
         end = start + len(text)
         self._column = end + 1
         if end > len(cells):
             cells.extend([_UNKNOWN] * (end - len(cells)))
-        wanted = [(char, style) for char in text]
         shown = cells[start:end]
         if shown == wanted:
             return
@@ -189,6 +203,9 @@ class ScreenDiff:
             if old != new and not (old[0] == new[0] == " " and blank(old[1]) == unseen)
         ]
         if not changed:
+            return
+        if len(changed) == len(text):
+            self._put(cells, start, text, style)
             return
         first = last = changed[0]
         for index in changed[1:]:
@@ -204,7 +221,7 @@ class ScreenDiff:
         last = self._last_pending or self._real_style
         if last is not None and text.isspace() and blank(last) == blank(style):
             style = last
-        cells[start : start + len(text)] = [(char, style) for char in text]
+        cells[start : start + len(text)] = _narrow(text, style) or ()
         self._pending.setdefault(style, []).append((self._row, start + 1, text))
         self._last_pending = style
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from tui.quiet import Quiet
     from tui.screens.foot import FootScreen
 
 IDLE_S: Final = 1.0
 BETWEEN_S: Final = 0.3
+QUIET_S: Final = 0.15
 
 
 class Spares:
@@ -20,6 +22,7 @@ class Spares:
     Args:
         makers: What makes each screen, by its name.
         mount: Mounts a screen without showing it.
+        quiet: Tells when no key came for a while.
 
     Attributes:
         ready: The screens that wait to be taken, by name.
@@ -31,9 +34,11 @@ class Spares:
         self,
         makers: Mapping[str, Callable[[], FootScreen]],
         mount: Callable[[FootScreen], Awaitable[None]],
+        quiet: Quiet,
     ) -> None:
         self._makers = makers
         self._mount = mount
+        self._quiet = quiet
         self.idle_s = IDLE_S
         self.between_s = BETWEEN_S
         self.ready: dict[str, FootScreen] = {}
@@ -63,6 +68,7 @@ class Spares:
             await asyncio.sleep(self.idle_s)
             for name in self._makers:
                 if name not in self.ready:
+                    await self._quiet.wait(QUIET_S)
                     await self._build(name)
                     await asyncio.sleep(self.between_s)
 

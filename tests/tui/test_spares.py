@@ -81,3 +81,24 @@ async def test_another_theme_builds_them_anew(desk, app):
         await pilot.press("question_mark")
         await desk.until(pilot, lambda: "klinetop: keys" in desk.screen_text(app))
         assert app.screen.styles.background.brightness > 0.5
+
+
+async def test_the_dashboard_is_painted_once_when_it_comes_back(desk, app, monkeypatch):
+    async with app.run_test(size=(120, 30)) as pilot:
+        await desk.until(pilot, lambda: set(app.spares.ready) == NAMES)
+        await pilot.press("question_mark")
+        await desk.until(pilot, lambda: "klinetop: keys" in desk.screen_text(app))
+        help_screen = app.screen
+        compositor = app.dashboard._compositor
+        painted = []
+        render = compositor.render_full_update
+
+        def render_full_update(**options):
+            painted.append(app.screen)
+            return render(**options)
+
+        monkeypatch.setattr(compositor, "render_full_update", render_full_update)
+        await pilot.press("escape")
+        await desk.until(pilot, lambda: not help_screen.is_attached)
+        await pilot.pause()
+        assert painted == [app.dashboard]

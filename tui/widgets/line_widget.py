@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Unpack
 
+    from textual.color import Color
+    from textual.filter import LineFilter
+
     from tui.widgets.glyphs import Glyphs
     from tui.widgets.palette import Palette
 
@@ -75,10 +78,39 @@ def to_strip(line: Sequence[Piece], width: int, base: Style) -> Strip:
     segments = [Segment(text, base + style) for text, style in line if text]
     missing = width - line_width(line)
     if missing < 0:
-        return Strip(segments).adjust_cell_length(width, base)
+        return LineStrip(Strip(segments).adjust_cell_length(width, base), width)
     if missing:
         segments.append(Segment(" " * missing, base))
-    return Strip(segments, width)
+    return LineStrip(segments, width)
+
+
+class LineStrip(Strip):
+    """A strip that no cache of its own refers to, so that it is freed as soon as nobody shows it.
+
+    Textual's keeps itself as what is left of it after a division into one part; thousands of such
+    cycles a second would be left to the garbage collector.
+    """
+
+    __slots__ = ()
+
+    def divide(self, cuts: Iterable[int]) -> Sequence[Strip]:
+        """Return the parts between `cuts` (columns); the whole where there is but one."""
+        wanted = list(cuts)
+        return [self] if wanted == [self.cell_length] else super().divide(wanted)
+
+    def crop(self, start: int, end: int | None = None) -> Strip:
+        """Return the columns from `start` to `end`."""
+        part = super().crop(start, end)
+        return part if part is self else LineStrip(part, part.cell_length)
+
+    def apply_filter(self, filter: LineFilter, background: Color) -> Strip:  # noqa: A002
+        """Return what `filter` makes of it on `background`."""
+        key = (filter, background)
+        filtered = self._filter_cache.get(key)
+        if filtered is None:
+            filtered = LineStrip(filter.apply(self._segments, background), self.cell_length)
+            self._filter_cache[key] = filtered
+        return filtered
 
 
 class WidgetOptions(TypedDict, total=False):
