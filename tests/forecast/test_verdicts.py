@@ -164,6 +164,19 @@ def test_better_probabilities_with_the_calls_of_a_constant_are_no_edge():
     assert found["verdict"] == COIN_TOSS
 
 
+def test_better_probabilities_are_no_edge_where_a_rival_is_right_as_often():
+    labels = (np.arange(1_000) % 2).astype(np.int8)
+    wrong = np.arange(1_000) % 25 == 0
+    p_up = np.where(wrong ^ (labels == 1), 0.9, 0.1)
+    sure = np.where(wrong ^ (labels == 1), 1.0, 0.0)
+    blocks = np.arange(1_000) // 20
+    assert evaluate(p_up, labels, blocks, {MAJORITY: np.full(1_000, 0.5)})["verdict"] == EDGE
+    found = evaluate(p_up, labels, blocks, {BOOSTING: sure})
+    assert found["gain"]["low"] > 0
+    assert found["baselines"][BOOSTING] == found["accuracy"]
+    assert found["verdict"] == COIN_TOSS
+
+
 def test_a_pegged_market_counts_its_ties():
     close = pegged(np.random.default_rng(5))
     samples = prepare(walk(close), CONFIG).samples
