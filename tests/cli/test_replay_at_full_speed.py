@@ -57,7 +57,12 @@ def test_book_and_candles_are_whole_without_a_viewer(
 ) -> None:
     found: dict[str, Any] = {}
     end = time.monotonic() + LIMIT_S
-    while found.get("stream", {}).get("state") != "ended" or not found["store"]["candles"]:
+    # The snapshot may still be on its way when the last update has come.
+    while (
+        found.get("stream", {}).get("state") != "ended"
+        or not found["store"]["candles"]
+        or found["books"]["TESTUSDT"]["state"] != "synchronised"
+    ):
         assert time.monotonic() < end, found
         time.sleep(0.05)
         found = engine_status(served)
