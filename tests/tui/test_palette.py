@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.market.symbol import SymbolInfo
 from engine.service import contract
+from engine.service.client import EngineProblem
 from tui.actions import ACTIONS
 from tui.commands import QUIT, commands, focus_found, matching
 
@@ -96,3 +97,32 @@ async def test_markets_of_the_exchange_are_offered_besides_those_watched(desk):
         await desk.until(pilot, lambda: "focus PEPEUSDT" in desk.screen_text(app))
         await pilot.press("enter")
         await desk.until(pilot, lambda: engine.views[-1].focused == "PEPEUSDT")
+
+
+async def test_what_the_engine_can_not_look_up_is_said_until_it_can(desk):
+    async def refuse(query, limit=50):
+        raise EngineProblem("The exchange does not answer.")
+
+    app = desk.make_app(desk.FakeEngine())
+    app.search = refuse
+    async with app.run_test(size=(120, 30)) as pilot:
+        await opened(desk, app, pilot)
+        await pilot.press(*"pe")
+        await desk.until(pilot, lambda: "exchange does not answer" in desk.screen_text(app))
+        del app.search
+        await pilot.press("p")
+        await desk.until(pilot, lambda: "exchange does not answer" not in desk.screen_text(app))
+
+
+async def test_pages_of_markets_are_turned_while_typing(desk):
+    engine = desk.FakeEngine()
+    engine.found = tuple(SymbolInfo(f"A{at}USDT", f"A{at}", "USDT", "TRADING") for at in range(90))
+    app = desk.make_app(engine)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await desk.until(pilot, lambda: app.model.state.status is not None)
+        await pilot.press("slash", *"a")
+        await desk.until(pilot, lambda: "A9USDT" in desk.screen_text(app))
+        await pilot.press("pagedown", "enter")
+        await desk.until(pilot, lambda: app.screen is app.dashboard)
+        await desk.until(pilot, lambda: engine.views[-1].focused.startswith("A"))
+    assert int(engine.views[-1].focused[1:-4]) > 9

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from textual.binding import Binding, BindingType
-from textual.widgets import Input
+from textual.binding import Binding
 
 from engine.service.client import EngineGone, EngineMismatch, EngineProblem
 from engine.service.contract import Found
-from tui.screens.foot import FootScreen
+from tui.screens.search import SEARCH_BINDINGS, SearchScreen
 from tui.widgets import formats
-from tui.widgets.live_table import Column, LiveTable, TableRow
-from tui.widgets.text_lines import TextLines
+from tui.widgets.live_table import Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from textual.app import ComposeResult
+    from textual.binding import BindingType
+    from textual.widgets import Input
 
     from engine.market.symbol import SymbolInfo
     from engine.service.contract import TickerRow
@@ -51,36 +50,18 @@ class Finder(Protocol):
         ...
 
 
-class FindScreen(FootScreen, inherit_bindings=False):
+class FindScreen(SearchScreen, inherit_bindings=False):
     """An input and the markets that match; Enter focuses, Ctrl+A adds to the watchlist."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "back", priority=True),
-        Binding("down", "move(1)", show=False, priority=True),
-        Binding("up", "move(-1)", show=False, priority=True),
+        *SEARCH_BINDINGS,
         Binding("ctrl+a,f2", "add", "add", show=False, priority=True),
     ]
-    DEFAULT_CSS = """
-    FindScreen TextLines { height: 1; }
-    FindScreen LiveTable { height: 1fr; }
-    """
 
     def __init__(self, model: DeskModel, finder: Finder) -> None:
-        super().__init__(model)
+        super().__init__(model, COLUMNS, "letters of a market's name, such as eth usdt")
         self.finder = finder
         self.found = Found(())
-        self.input = Input(placeholder="letters of a market's name, such as eth usdt", compact=True)
-        self.input.cursor_blink = False
-        self.table = LiveTable(COLUMNS, model.palette, model.glyphs)
-        self.table.can_focus = False
-        self.heading = TextLines()
-
-    def compose(self) -> ComposeResult:
-        """Stack heading, input and table."""
-        yield self.heading
-        yield self.input
-        yield self.table
-        yield self.foot
 
     def keys(self) -> Sequence[tuple[str, str]]:
         """Return the keys of this screen."""
@@ -91,11 +72,9 @@ class FindScreen(FootScreen, inherit_bindings=False):
         )
 
     def on_mount(self) -> None:
-        """Write the heading, and type into the input."""
+        """Write the heading."""
         palette = self.model.palette
         self.heading.show((((" find a market", palette.bright),),))
-        self.draw_foot()
-        self.input.focus()
 
     def opened(self) -> None:
         """Begin with all markets."""
@@ -106,28 +85,13 @@ class FindScreen(FootScreen, inherit_bindings=False):
         """Look up what was typed."""
         self._look_up(message.value)
 
-    def on_input_submitted(self) -> None:
-        """Focus the market under the cursor."""
-        self._choose()
-
-    def on_live_table_chosen(self, message: LiveTable.Chosen) -> None:
-        """Focus the market that was clicked."""
-        message.stop()
-        self._choose()
-
-    def action_move(self, by: int) -> None:
-        """Move the cursor in the table."""
-        if by > 0:
-            self.table.action_cursor_down()
-        else:
-            self.table.action_cursor_up()
-
     def action_add(self) -> None:
         """Put the market under the cursor on the watchlist."""
         if self.table.cursor_key is not None:
             self.finder.watch_symbol(self.table.cursor_key)
 
-    def _choose(self) -> None:
+    def choose(self) -> None:
+        """Focus the market under the cursor."""
         if self.table.cursor_key is not None:
             self.finder.focus_symbol(self.table.cursor_key)
             self.app.pop_screen()

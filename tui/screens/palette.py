@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
-from textual.binding import Binding, BindingType
-from textual.widgets import Input
-
 from engine.service.client import EngineGone, EngineMismatch, EngineProblem
 from tui.commands import commands, focus_found, matching
-from tui.screens.foot import FootScreen
-from tui.widgets.live_table import Column, LiveTable, TableRow
-from tui.widgets.text_lines import TextLines
+from tui.screens.search import SEARCH_BINDINGS, SearchScreen
+from tui.widgets.live_table import Column, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from textual.app import ComposeResult
+    from textual.binding import BindingType
+    from textual.widgets import Input
 
     from engine.service.contract import Found
     from tui.commands import Command
@@ -46,39 +43,16 @@ class Commander(Protocol):
         ...
 
 
-class PaletteScreen(FootScreen, inherit_bindings=False):
+class PaletteScreen(SearchScreen, inherit_bindings=False):
     """An input and the commands that match. Where none does, Enter does nothing."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "back", priority=True),
-        Binding("down", "move(1)", show=False, priority=True),
-        Binding("up", "move(-1)", show=False, priority=True),
-        Binding("pagedown", "page(1)", show=False, priority=True),
-        Binding("pageup", "page(-1)", show=False, priority=True),
-    ]
-    DEFAULT_CSS = """
-    PaletteScreen TextLines { height: 1; }
-    PaletteScreen Input { height: 1; }
-    PaletteScreen LiveTable { height: 1fr; }
-    """
+    BINDINGS: ClassVar[list[BindingType]] = [*SEARCH_BINDINGS]
 
     def __init__(self, model: DeskModel, commander: Commander) -> None:
-        super().__init__(model)
+        super().__init__(model, COLUMNS, "words of a command, a market or a theme")
         self.commander = commander
-        self.input = Input(placeholder="words of a command, a market or a theme", compact=True)
-        self.input.cursor_blink = False
-        self.table = LiveTable(COLUMNS, model.palette, model.glyphs)
-        self.table.can_focus = False
-        self.heading = TextLines()
         self._offered: Sequence[Command] = ()
         self._shown: dict[str, Command] = {}
-
-    def compose(self) -> ComposeResult:
-        """Stack heading, input and table."""
-        yield self.heading
-        yield self.input
-        yield self.table
-        yield self.foot
 
     def keys(self) -> Sequence[tuple[str, str]]:
         """Return the keys of this screen."""
@@ -87,8 +61,6 @@ class PaletteScreen(FootScreen, inherit_bindings=False):
     def on_mount(self) -> None:
         """Begin with all commands."""
         self._write_heading("")
-        self.draw_foot()
-        self.input.focus()
         self._offer()
 
     def opened(self) -> None:
@@ -110,34 +82,12 @@ class PaletteScreen(FootScreen, inherit_bindings=False):
         if len(word) >= SEARCH_LETTERS:
             self.run_worker(self._search(query, word), group="search", exclusive=True)
 
-    def on_input_submitted(self) -> None:
-        """Do what stands under the cursor."""
-        self._choose()
-
-    def on_live_table_chosen(self, message: LiveTable.Chosen) -> None:
-        """Do what was clicked."""
-        message.stop()
-        self._choose()
-
-    def action_move(self, by: int) -> None:
-        """Move the cursor in the table."""
-        if by > 0:
-            self.table.action_cursor_down()
-        else:
-            self.table.action_cursor_up()
-
-    def action_page(self, by: int) -> None:
-        """Move the cursor by a page."""
-        if by > 0:
-            self.table.action_page_down()
-        else:
-            self.table.action_page_up()
-
     def _write_heading(self, trouble: str) -> None:
         palette = self.model.palette
         self.heading.show((((" commands", palette.bright), (trouble, palette.warn)),))
 
-    def _choose(self) -> None:
+    def choose(self) -> None:
+        """Do what stands under the cursor."""
         command = self._shown.get(self.table.cursor_key or "")
         if command is not None:
             self.app.pop_screen()
@@ -158,6 +108,7 @@ class PaletteScreen(FootScreen, inherit_bindings=False):
         except (EngineGone, EngineMismatch, EngineProblem, OSError) as error:
             self._write_heading(f"   {error}")
             return
+        self._write_heading("")
         known = set(self.model.state.order)
         others = focus_found(info for info in found.symbols if info.name not in known)
         if query == self.input.value:
