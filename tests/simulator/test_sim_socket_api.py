@@ -165,6 +165,13 @@ async def test_json_that_is_too_deep_is_invalid_json(start):
         assert (await socket.receive_json())["result"] == {}
 
 
+async def test_an_order_in_other_letters_is_no_method_and_logged(start, caplog):
+    client = await start()
+    async with api(client) as ask:
+        assert (await ask("Order.Place", {}))["error"]["code"] == -1020
+    assert "refused WebSocket Order.Place:" in caplog.text
+
+
 async def test_an_order_is_logged_on_one_line(start, caplog):
     client = await start()
     async with api(client) as ask:

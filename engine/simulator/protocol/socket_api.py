@@ -58,7 +58,8 @@ _PATHS = {
     "myFilters": "myFilters",
 }
 _SESSION = frozenset({"session.status", "session.logout"})
-_REFUSED = ("order.", "orderList.", "sor.", "openOrders.", "session.", "userDataStream.")
+_REFUSED_METHODS = ("order.", "orderList.", "sor.", "openOrders.", "session.", "userDataStream.")
+_ORDERS = tuple(map(str.lower, _REFUSED_METHODS))
 
 
 class SocketApi:
@@ -145,9 +146,10 @@ class SocketApi:
             ApiError: always.
         """
         self._rest.charge(self._address, 1)
-        if not method.startswith(_REFUSED):
+        if method.lower().startswith(_ORDERS):
+            log_order("WebSocket", method)
+        if not method.startswith(_REFUSED_METHODS):
             raise ApiError(-1020, "This operation is not supported.")
-        log_order("WebSocket", method)
         key = {"X-MBX-APIKEY": texts.get("apiKey", "")}
         self._rest.refuse_order(key, _payload(texts), "", MultiDict(texts))
 
