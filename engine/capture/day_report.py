@@ -171,7 +171,7 @@ def _until(reader: Reader, wall_now_ms: int) -> int:
     if until_ms is None or not captured:
         raise NoReport(
             "Nothing was captured into this data directory yet; start `klinetop` or "
-            "`klinetop serve` on it first."
+            "`klinetop serve` on it, and ask again some minutes later."
         )
     return until_ms
 

@@ -31,7 +31,7 @@ def help_lines(model: DeskModel, width: int) -> list[Line]:
     keys = _key_lines(model)
     left = max(map(width_of, keys)) + 2
     if width - left < LEGEND_LEAST:
-        return [*keys, *legend_lines(model, width)]
+        return [*_key_lines(model, " (marks and colours beneath)"), *legend_lines(model, width)]
     marks = [((" marks and colours", model.palette.bright),), *legend_lines(model, width - left)]
     count = max(len(keys), len(marks))
     pairs = zip([*keys, *[()] * (count - len(keys))], [*marks, *[()] * (count - len(marks))],
@@ -39,9 +39,9 @@ def help_lines(model: DeskModel, width: int) -> list[Line]:
     return [(*key, pad(left - width_of(key)), *mark) for key, mark in pairs]
 
 
-def _key_lines(model: DeskModel) -> list[Line]:
+def _key_lines(model: DeskModel, beneath: str = "") -> list[Line]:
     palette = model.palette
-    lines: list[Line] = [((" klinetop: keys", palette.bright),)]
+    lines: list[Line] = [((" klinetop: keys", palette.bright), (beneath, palette.dim))]
     for context, title in CONTEXT_TITLES.items():
         actions = of_context(context)
         if not actions:
