@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Level = Literal["info", "warning", "error"]
 SHOWN_MS: Final = 7_000
+KEPT: Final = 200
 
 
 class Message(NamedTuple):
@@ -28,14 +29,14 @@ class Message(NamedTuple):
 
 
 class Messages(msgspec.Struct):
-    """Messages that nobody has seen yet. Errors stay until they are seen, others for a while."""
+    """The newest messages that nobody has seen yet; errors stay until then, others for a while."""
 
     unseen: list[Message] = msgspec.field(default_factory=list)
 
     def add(self, message: Message) -> None:
         """Say something; what was said with the same words before is replaced."""
-        self.unseen = [one for one in self.unseen if one.text != message.text]
-        self.unseen.append(message)
+        others = [one for one in self.unseen if one.text != message.text]
+        self.unseen = [*others, message][-KEPT:]
 
     def see(self) -> None:
         """Take all as seen."""

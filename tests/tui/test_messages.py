@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.service import contract
 from engine.service.client import EngineProblem
-from tui.messages import SHOWN_MS, Message, Messages, message_line
+from tui.messages import KEPT, SHOWN_MS, Message, Messages, message_line
 from tui.widgets.glyphs import glyphs
 from tui.widgets.line_widget import line_text, line_width
 from tui.widgets.palette import palettes
@@ -33,6 +33,14 @@ def test_the_same_words_count_once():
     messages.add(Message(0, "info", "again"))
     messages.add(Message(500, "info", "again"))
     assert messages.current(600) == (Message(500, "info", "again"), 0)
+
+
+def test_errors_that_nobody_sees_for_days_stay_bounded():
+    messages = Messages()
+    for at in range(3 * KEPT):
+        messages.add(Message(at, "error", f"fault {at}"))
+    last = 3 * KEPT - 1
+    assert messages.current(10**9) == (Message(last, "error", f"fault {last}"), KEPT - 1)
 
 
 def test_a_line_fits_its_width_and_says_how_to_read_the_rest():
