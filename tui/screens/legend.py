@@ -85,12 +85,12 @@ def _tickers(model: DeskModel) -> list[Entry]:
         (((glyphs.cursor, palette.bright),), "the cursor"),
         (((glyphs.hit, palette.bright),), "on the watchlist already (where / finds markets)"),
         (((f"{glyphs.sort_up} {glyphs.sort_down}", palette.bright),),
-         "sorted by this column, the smallest or the largest first"),
+         "sorted by this column, smallest or largest first"),
         (((f"{glyphs.up} {glyphs.down} {glyphs.flat}", palette.text),),
          "higher, lower than 24 h ago, or the same"),
         (((glyphs.levels, palette.text),), "the last closes, from their lowest to their highest"),
         (((f"low {glyphs.dash}{glyphs.dot}{glyphs.dash} high", palette.text),),
-         "where the last price stands between low and high of 24 h"),
+         "where the last price stands, in the range of 24 h"),
     ]  # fmt: skip
 
 
