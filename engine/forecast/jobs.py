@@ -232,7 +232,7 @@ class JobQueue:
         rows = self._config.train_rows
         work = asyncio.ensure_future(
             self._ensure_history(
-                job.symbol, job.interval, rows, lambda text: self._change(job, FETCHING, text)
+                job.symbol, job.interval, rows, lambda text: self._fetched(job, text)
             )
         )
         stop = asyncio.ensure_future(job.cancelled.wait())
@@ -247,6 +247,11 @@ class JobQueue:
             stop.cancel()
             work.cancel()
             await asyncio.gather(work, stop, return_exceptions=True)
+
+    def _fetched(self, job: Job, text: str) -> None:
+        # A fill that others wait for goes on, and tells, when this job has left it.
+        if job.state == FETCHING:
+            self._change(job, FETCHING, text)
 
     def _prepare(self, job: Job) -> tuple[Path, TrainJob]:
         """Write the newest candles to a file for the trainer (in a thread).

@@ -379,6 +379,28 @@ async def test_history_that_can_not_be_fetched_does_not_stop_a_job(exchange, tra
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_a_fill_that_goes_on_does_not_bring_a_cancelled_job_back(exchange, eventually):
+    given = exchange()
+    told = []
+
+    async def shared(symbol, interval, rows, progress) -> None:
+        told.append(progress)
+        await asyncio.Event().wait()
+
+    given.ensure_history = shared
+    given.desk = given.make_desk()
+    running = asyncio.create_task(given.desk.run())
+    job = given.desk.retrain(*KEY)
+    await eventually(lambda: told)
+    assert given.desk.cancel()
+    await given.desk.wait(job)
+    told[0]("4,783 of 4,783 candles")
+    assert job.state == "cancelled"
+    assert job.message == "The training was cancelled."
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_a_job_that_fails_in_an_unknown_way_ends_and_the_next_has_its_turn(
     exchange, eventually
 ) -> None:

@@ -354,7 +354,7 @@ def job_lines(sheet: Sheet, job: JobInfo) -> list[Line]:
 def _progress(sheet: Sheet, job: JobInfo, what: str) -> Line:
     palette = sheet.model.palette
     if job.state != "training" or not job.epochs or not job.seed_index:
-        note = job.message or job.state
+        note = (job.message or job.state).removeprefix(f"{what}: ")
         return ((f" training {what}: ", palette.accent), (note, palette.text))
     done = (max(job.seed_index, 1) - 1) * job.epochs + job.epoch
     fraction = done / max(1, max(job.seeds, 1) * job.epochs)
