@@ -7,11 +7,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from engine.cli import make_group
-from engine.commands.guard import USAGE, CommandError, run_guarded
-from engine.commands.options import given_options, settings_of
-from engine.commands.output import say
-
 if TYPE_CHECKING:
     import click
 
@@ -21,6 +16,13 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Entry of the program `klinetop`."""
+    # What is imported stays; a collection in between would only cost time.
+    gc.disable()
+    from engine.cli import make_group
+    from engine.commands.guard import run_guarded
+
+    gc.freeze()
+    gc.enable()
     sys.exit(run_guarded(make_group(open_terminal)))
 
 
@@ -32,6 +34,11 @@ def open_terminal(ctx: click.Context) -> int:
     Returns:
         The exit status: 0, or that of an engine that could not start.
     """
+    # Nothing of a start is garbage; the app takes care of it when it stands.
+    gc.disable()
+    from engine.commands.guard import USAGE, CommandError
+    from engine.commands.options import given_options, settings_of
+
     settings = settings_of(ctx)
     # Textual draws on standard error.
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
@@ -55,8 +62,6 @@ def open_terminal(ctx: click.Context) -> int:
     from engine.service.launch import Connector, EngineFailed
     from tui.remembered import Memory, first_view
 
-    # Nothing of a start is garbage; the app turns it on again when it stands.
-    gc.disable()
     memory = Memory(settings.directory)
     kept = memory.load()
     symbol, interval = first_view(kept, settings.symbols, settings.interval, given_options(ctx))
@@ -99,6 +104,7 @@ def open_terminal(ctx: click.Context) -> int:
 def _say_farewell(settings: Settings, *, stops: bool | None) -> None:
     from contextlib import suppress
 
+    from engine.commands.output import say
     from engine.service.places import engine_pid
     from tui.farewell import farewell
 

@@ -19,10 +19,12 @@ from tui.panes.storage import StoragePane
 from tui.panes.tickers import TickersPane
 from tui.panes.trades import TradesPane
 from tui.remembered import NOTHING, Remembered
+from tui.widgets.line_widget import blank_lines, is_decorated
 
 if TYPE_CHECKING:
-    from textual.geometry import Size
+    from textual.geometry import Region, Size
     from textual.layout import ArrangeResult
+    from textual.strip import Strip
     from textual.widget import Widget
 
     from tui.model import DeskModel
@@ -102,6 +104,12 @@ class Desk(Container):
             sort_reversed=self.tickers.is_reversed,
             zoom=self.chart.chart.zoom_index,
         )
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the ground beneath the panes, one strip for all rows."""
+        if is_decorated(self):
+            return super().render_lines(crop)
+        return blank_lines(self, crop)
 
     @property
     def layout(self) -> Layout:

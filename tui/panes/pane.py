@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from tui.cells import Cell, Line, fit, width_of
 from tui.pane_names import PANE_NAMES, PANE_TITLES
-from tui.widgets.line_widget import changed_span, to_strip
+from tui.widgets.line_widget import changed_span, is_decorated, painted_lines, to_strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +71,7 @@ class Pane(Widget, can_focus=True, can_focus_children=False):
         self._left: tuple[Cell, ...] = ()
         self._right: tuple[Cell, ...] = ()
         self._foot: Line = ()
+        self._sides: tuple[tuple[int, str, Style, Style], Strip] | None = None
 
     @property
     def number(self) -> int:
@@ -191,18 +192,24 @@ class Pane(Widget, can_focus=True, can_focus_children=False):
         self.draw()
         self._retitle()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the rows of `crop` without the detour through styles that it does not have."""
+        return super().render_lines(crop) if is_decorated(self) else painted_lines(self, crop)
+
     def render_line(self, y: int) -> Strip:
         """Return row `y` of the frame; the body lies over its inside."""
         base = self.visual_style.rich_style
         width, height = self.size
-        box = self._box()
         frame = self.model.palette.frame_focus if self.has_focus else self.model.palette.frame
         if y == 0:
             if not self._title:
                 self._title = self._title_line()
-            cells: Line = self._title
-        elif y == height - 1:
-            cells = self._foot_line(frame)
-        else:
-            cells = ((box.down, frame), (" " * max(0, width - 2), _PLAIN), (box.down, frame))
-        return to_strip(cells, width, base)
+            return to_strip(self._title, width, base)
+        if y == height - 1:
+            return to_strip(self._foot_line(frame), width, base)
+        key = (width, self._box().down, frame, base)
+        if self._sides is None or self._sides[0] != key:
+            down = self._box().down
+            cells = ((down, frame), (" " * max(0, width - 2), _PLAIN), (down, frame))
+            self._sides = (key, to_strip(cells, width, base))
+        return self._sides[1]

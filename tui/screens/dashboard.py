@@ -17,12 +17,15 @@ from tui.pace import Pace
 from tui.pane_names import PANE_NAMES
 from tui.panes.pane import Pane
 from tui.remembered import NOTHING, Remembered
+from tui.widgets.line_widget import blank_lines, is_decorated
 from tui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
     from textual.binding import BindingType
+    from textual.geometry import Region
+    from textual.strip import Strip
     from textual.widget import Widget
 
     from tui.cells import Line
@@ -73,6 +76,12 @@ class Dashboard(Screen[None], inherit_bindings=False):
         yield self.desk
         yield self.footer
         yield self.too_small
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the ground beneath bars and desk, one strip for all rows."""
+        if is_decorated(self):
+            return super().render_lines(crop)
+        return blank_lines(self, crop)
 
     def on_mount(self) -> None:
         """Lay out for the terminal's size and begin to count."""

@@ -113,6 +113,35 @@ class LineStrip(Strip):
         return filtered
 
 
+def is_decorated(widget: Widget) -> bool:
+    """Return whether borders, padding or opacity change what a widget's lines look like."""
+    return widget.content_region.size != widget.region.size or widget.opacity < 1
+
+
+def painted_lines(widget: Widget, crop: Region) -> list[Strip]:
+    """Return the rows of `crop` of a widget without decoration; the same strip is painted once."""
+    filters = widget.get_line_filters()
+    background = widget.background_colors[1]
+    strips = []
+    for y in crop.line_range:
+        strip = widget.render_line(y)
+        for line_filter in filters:
+            strip = strip.apply_filter(line_filter, background)
+        strips.append(strip)
+    if crop.column_span == (0, widget.region.width):
+        return strips
+    return [strip.crop(*crop.column_span) for strip in strips]
+
+
+def blank_lines(widget: Widget, crop: Region) -> list[Strip]:
+    """Return blank rows for `crop` of a widget without decoration."""
+    style, background = widget.visual_style.rich_style, widget.background_colors[1]
+    strip: Strip = to_strip((), crop.width, style)
+    for line_filter in widget.get_line_filters():
+        strip = strip.apply_filter(line_filter, background)
+    return [strip] * crop.height
+
+
 class WidgetOptions(TypedDict, total=False):
     """What every Textual widget takes."""
 
@@ -178,19 +207,7 @@ class LineWidget(Widget):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return the rows of `crop`; without borders and padding they need no more styling."""
-        if self.content_region.size != self.region.size or self.opacity < 1:
-            return super().render_lines(crop)
-        filters = self.get_line_filters()
-        background = self.background_colors[1]
-        strips = []
-        for y in crop.line_range:
-            strip = self.render_line(y)
-            for line_filter in filters:
-                strip = strip.apply_filter(line_filter, background)
-            strips.append(strip)
-        if crop.column_span == (0, self.region.width):
-            return strips
-        return [strip.crop(*crop.column_span) for strip in strips]
+        return super().render_lines(crop) if is_decorated(self) else painted_lines(self, crop)
 
     def render_line(self, y: int) -> Strip:
         """Return row `y` from the cache, or build it."""
