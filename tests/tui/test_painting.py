@@ -40,8 +40,7 @@ async def test_a_faded_desk_is_left_to_textual(desk):
         pane = app.dashboard.desk.chart
         crop = Region(0, 0, *pane.size)
         before = cells(pane.render_lines(crop))
-        app.dashboard.desk.set_class(True, "-stale")
-        await pilot.pause()
+        app.dashboard.desk.styles.opacity = 0.5
         faded = cells(pane.render_lines(crop))
         assert faded != before
         assert faded == cells(Widget.render_lines(pane, crop))
