@@ -26,6 +26,7 @@ _KINDS: Final = {INDEX_INTERIOR, TABLE_INTERIOR, INDEX_LEAF, TABLE_LEAF}
 _INTERIOR: Final = {INDEX_INTERIOR, TABLE_INTERIOR}
 _FILE_HEADER: Final = 100
 _MOST_COLUMNS: Final = 100
+_SHORT_BYTES: Final = 1_000
 _MOST_PAYLOAD: Final = 4 << 20
 _KEPT_DECODERS: Final = 20_000
 _INTEGER_BYTES: Final = (0, 1, 2, 3, 4, 6, 8)
@@ -151,7 +152,9 @@ class PageReader:
         if len(payload) < local or end > self._usable or size + decoder.length != length:
             raise Broken
         if local == length:
-            return Cell(child, found, decoder.kinds, decoder.values(payload, size)), end
+            values = decoder.values(payload, size)
+            is_zeroed = length > _SHORT_BYTES and _has_nul(values)
+            return None if is_zeroed else Cell(child, found, decoder.kinds, values), end
         if end + 4 > self._usable:
             raise Broken
         try:
@@ -159,7 +162,7 @@ class PageReader:
             values = decoder.values(payload, size)
         except (Broken, UnicodeDecodeError):
             return None, end + 4
-        if any(isinstance(value, str) and "\x00" in value for value in values):
+        if _has_nul(values):
             return None, end + 4
         return Cell(child, found, decoder.kinds, values), end + 4
 
@@ -204,6 +207,11 @@ class PageReader:
                 self._decoders.clear()
             decoder = self._decoders[header] = _Decoder(header)
         return size, decoder
+
+
+def _has_nul(values: tuple[Value, ...]) -> bool:
+    """Tell whether a text holds a NUL, which klinetop writes into no long one."""
+    return any(isinstance(value, str) and "\x00" in value for value in values)
 
 
 def _distrust(

@@ -248,6 +248,7 @@ def test_a_sound_file_is_copied_whole(sample: Sample, tmp_path: Path) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(damages=damages)
+@example(damages=[(0.515625, 600, "zeros", 0)])  # the middle of a long text
 @example(damages=[(0.0, 600, "ones", 0), (0.125, 100_000, "ones", 0)])
 def test_every_row_outside_the_damage_is_saved(
     sample: Sample, tmp_path: Path, damages: list[tuple[float, int, str, int]]
