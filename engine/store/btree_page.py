@@ -26,7 +26,6 @@ _KINDS: Final = {INDEX_INTERIOR, TABLE_INTERIOR, INDEX_LEAF, TABLE_LEAF}
 _INTERIOR: Final = {INDEX_INTERIOR, TABLE_INTERIOR}
 _FILE_HEADER: Final = 100
 _MOST_COLUMNS: Final = 100
-_SHORT_BYTES: Final = 1_000
 _MOST_PAYLOAD: Final = 4 << 20
 _KEPT_DECODERS: Final = 20_000
 _INTEGER_BYTES: Final = (0, 1, 2, 3, 4, 6, 8)
@@ -153,7 +152,7 @@ class PageReader:
             raise Broken
         if local == length:
             values = decoder.values(payload, size)
-            is_zeroed = length > _SHORT_BYTES and _has_nul(values)
+            is_zeroed = _has_nul(values)
             return None if is_zeroed else Cell(child, found, decoder.kinds, values), end
         if end + 4 > self._usable:
             raise Broken
@@ -210,7 +209,7 @@ class PageReader:
 
 
 def _has_nul(values: tuple[Value, ...]) -> bool:
-    """Tell whether a text holds a NUL, which klinetop writes into no long one."""
+    """Tell whether a text holds a NUL, which klinetop writes into none."""
     return any(isinstance(value, str) and "\x00" in value for value in values)
 
 

@@ -54,10 +54,16 @@ def put_quarantine(
 ) -> int:
     """Keep (origin, reason, raw text) of what was refused; returns how many rows that are.
 
-    Raw texts are cut after 4,000 characters. With `once`, what is kept already is not kept again.
+    Raw texts are cut after 4,000 characters, and a NUL becomes its symbol, U+2400. With `once`,
+    what is kept already is not kept again.
     """
     kept = [
-        {"wall_ms": wall_ms, "origin": origin, "reason": reason, "raw": raw[:RAW_LENGTH]}
+        {
+            "wall_ms": wall_ms,
+            "origin": origin,
+            "reason": _without_nul(reason),
+            "raw": _without_nul(raw[:RAW_LENGTH]),
+        }
         for origin, reason, raw in rows
     ]
     if not kept:
@@ -74,6 +80,11 @@ def put_quarantine(
     added = connection.executemany(insert, kept).rowcount
     add_counts(connection, {"quarantine": added})
     return len(kept)
+
+
+def _without_nul(text: str) -> str:
+    """Return the text for SQLite, whose functions take a NUL for the end of one."""
+    return text.replace("\0", "\u2400")
 
 
 def record_session(

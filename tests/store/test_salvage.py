@@ -472,6 +472,7 @@ def test_a_source_that_is_lost_is_taken_as_told(sample: Sample, tmp_path: Path) 
 @pytest.mark.faults
 @settings(max_examples=100, deadline=None)
 @given(damages=damages, share=st.sampled_from([0.0, 0.1, 0.5]), at=st.floats(0, 0.5))
+@example(damages=[(0.0, 600, "zeros", 0)], share=0.1, at=0.49113680847901164)
 def test_every_row_outside_larger_damage_is_saved(
     sample: Sample,
     tmp_path_factory: pytest.TempPathFactory,

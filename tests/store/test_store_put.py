@@ -216,3 +216,11 @@ def test_reading_a_closed_store_is_a_sentence(store: Store) -> None:
     store.close()
     with pytest.raises(StoreError, match="can not be read"):
         store.reader.candle_count()
+
+
+def test_a_nul_in_what_is_refused_becomes_its_symbol(store: Store) -> None:
+    store.writer.quarantine("stream", "not \0 JSON", "a\0b")
+    store.writer.run(lambda _: None).result(30)
+    assert store.reader.query("SELECT reason, raw FROM quarantine") == [
+        {"reason": "not \u2400 JSON", "raw": "a\u2400b"}
+    ]
