@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -141,7 +142,8 @@ class _OddExchange(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(ConnectionError):  # a client that fails does not wait for it
+            self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
