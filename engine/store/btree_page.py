@@ -131,7 +131,7 @@ class PageReader:
         return cells
 
     def _cell(self, data: bytes, kind: int, at: int) -> tuple[Cell | None, int]:
-        """Return a cell and where it ends; None when only the pages it flows over to are broken."""
+        """Return a cell and where it ends; None for zeroed text or a broken overflow."""
         child: int | None = None
         if kind in _INTERIOR:
             child = int.from_bytes(data[at : at + 4], "big")
@@ -152,18 +152,15 @@ class PageReader:
             raise Broken
         if local == length:
             values = decoder.values(payload, size)
-            is_zeroed = _has_nul(values)
-            return None if is_zeroed else Cell(child, found, decoder.kinds, values), end
-        if end + 4 > self._usable:
-            raise Broken
-        try:
-            payload += self._overflow(int.from_bytes(data[end : end + 4], "big"), length - local)
-            values = decoder.values(payload, size)
-        except (Broken, UnicodeDecodeError):
-            return None, end + 4
-        if _has_nul(values):
-            return None, end + 4
-        return Cell(child, found, decoder.kinds, values), end + 4
+        else:
+            if end + 4 > self._usable:
+                raise Broken
+            first, end = int.from_bytes(data[end : end + 4], "big"), end + 4
+            try:
+                values = decoder.values(payload + self._overflow(first, length - local), size)
+            except (Broken, UnicodeDecodeError):
+                return None, end
+        return None if _has_nul(values) else Cell(child, found, decoder.kinds, values), end
 
     def _local_bytes(self, kind: int, length: int) -> int:
         """Return how much of a payload lies on the page itself."""

@@ -33,3 +33,4 @@ async def test_a_terminal_that_hangs_up_ends_the_app_and_its_reading(driver):
     async with asyncio.timeout(60):
         await asyncio.to_thread(driver.run_input_thread)
         await driver.left.wait()
+    assert driver.left.is_set()
